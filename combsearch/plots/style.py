@@ -1,0 +1,131 @@
+"""What all figures share: sizes, colours, fonts, number formats, saving.
+
+Figures are made at the size they are printed (inches: ``COLUMN`` or ``PAGE`` wide), so
+that 7-point text is 7 points on paper. One pair of colours carries one meaning
+everywhere: orange is negative or class 0, blue is positive or class 1. Orange and blue
+stay apart under all common colour-vision deficiencies.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from combsearch.durable import translated_errors, write_bytes
+from combsearch.errors import UsageError
+
+COLUMN = 3.5  # inches: one column of a two-column paper
+PAGE = 7.0  # inches: the text width
+DPI = 200
+
+INK = "#1a1a1a"
+GREY = "#8a8a8a"
+FAINT = "#d9d9d9"
+LINE = "#4d4d4d"  # decision boundaries
+ORANGE = "#c8620a"  # negative, class 0
+BLUE = "#0b62a4"  # positive, class 1
+ACCENT = "#a3195b"  # the one thing a figure points at
+
+# Weights keep a visible grey at zero, since they are lines on white paper; maps over the
+# plane fade to white there.
+SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#8f3f00", "#d9731a", "#c9c9c9", "#2f86c6", "#063f73"]
+)
+PLANE = LinearSegmentedColormap.from_list(
+    "plane", ["#f6cfa8", "#fae6d3", "#ffffff", "#d8e8f4", "#aed0ea"]
+)
+ACTIVE = LinearSegmentedColormap.from_list("active", ["#dbeaf5", "#5fa2d2", "#063f73"])
+
+# Keys are literals in some versions of matplotlib's types and str in others.
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7.0,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 7.5,
+    "legend.fontsize": 7.0,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": DPI,
+    "pdf.fonttype": 42,  # TrueType: text stays text, as journals ask
+}
+_SUFFIXES = (".png", ".pdf")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Our style for the time of the block (or the decorated function), whatever the user's is."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of ``width`` x ``height`` inches, tied to no window and no global state."""
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@styled()
+def save(figure: Figure, *paths: str | Path) -> None:
+    """Write ``figure`` to each of ``paths``, as PNG (200 dpi) or PDF by suffix.
+
+    Same figure, same matplotlib: same bytes. Missing folders are made; a file is there
+    wholly or not at all.
+
+    Raises:
+        UsageError: for a suffix other than .png and .pdf, before anything is written, or
+            when the folder cannot be written.
+        NoSpaceError: when the disk is full.
+    """
+    targets = [Path(path) for path in paths]
+    for path in targets:
+        if path.suffix.lower() not in _SUFFIXES:
+            raise UsageError(
+                f"cannot save a figure as {path.name!r}: its suffix must be .png or .pdf"
+            )
+    for path in targets:
+        kind = path.suffix.lower()[1:]
+        # A date in the file would make every file differ.
+        metadata = {"CreationDate": None} if kind == "pdf" else None
+        data = io.BytesIO()
+        figure.savefig(data, format=kind, dpi=DPI, metadata=metadata)
+        with translated_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, data.getbuffer())
+
+
+def percent(share: float) -> str:
+    """``share`` in percent with two decimals, cut and not rounded: 0.99996 is not 100%."""
+    return f"{math.floor(round(share * 1e4, 6)) / 100:.2f}%"
+
+
+def plain_percent(share: float) -> str:
+    """``share`` in percent with as many digits as it has: ``50%``, ``99.5%``."""
+    return f"{round(share * 100, 8):g}%"
+
+
+def count(number: int, what: str) -> str:
+    """``"1 run"``, ``"24,576 runs"``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,330 @@
+"""A run folder: shards of rows that are either whole and proved, or not there.
+
+    <root>/
+      run.json                                   identity of the run, with its own checksum
+      shards/<first>-<last>.<sha256>.parquet     rows of the ranks first <= rank < last
+      quarantine/                                damaged shards, kept for a look
+
+Done means that the file exists. A run's outcome depends on its key alone, so two
+processes on one shard are harmless and nothing here locks: the first commit wins,
+and when two land at once, readers take one of them. Layout of the rows: ``rows.py``;
+of a file: ``shards.py``; of run.json: ``runfile.py``; how a file is committed: ``durable.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from combsearch import durable, runfile
+from combsearch.durable import write_bytes, write_json
+from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
+from combsearch.registry import nearest
+from combsearch.rows import ROWS, STATUSES, canonical, conform, digest, rows_table
+from combsearch.runfile import run_folder
+from combsearch.shards import (
+    DamagedShardError,
+    Facts,
+    Ownership,
+    Shard,
+    ShardFile,
+    encode_shard,
+    is_of_other_run,
+    list_shards,
+    open_shard,
+    owned,
+    parse_name,
+    range_name,
+    read_owned,
+    uncovered,
+)
+
+__all__ = [
+    "ROWS",
+    "RunStore",
+    "Shard",
+    "Verification",
+    "digest",
+    "rows_table",
+    "run_folder",
+    "write_bytes",
+    "write_json",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_COMBINED_ROWS = 1 << 22  # below it, many little chunks are worth copying into one
+_READERS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :meth:`RunStore.verify` found.
+
+    ``valid``: ranges of the sound shards, ascending. ``files``: their files, those
+    left out that others cover wholly: the list to query with SQL, never a glob
+    (where shard sizes changed during a run, two may still share ranks;
+    :meth:`RunStore.read` takes each rank once). ``rows``: rows in ``files``.
+    ``quarantined``: (file name, reason) of the damaged ones. ``foreign``: names in
+    the shard folder that are none of ours; they are left alone.
+    """
+
+    valid: list[Shard]
+    files: list[Path]
+    rows: int
+    quarantined: list[tuple[str, str]]
+    foreign: list[str]
+
+
+@dataclass(frozen=True, eq=False)
+class RunStore:
+    """The rows of one run. Make one with :meth:`open` or :meth:`attach`.
+
+    Holds nothing but the folder's name and identity: safe to pickle, to share
+    between threads, and to have many of on one folder.
+    """
+
+    root: Path
+    identity: dict[str, Any]
+    writable: bool
+
+    @classmethod
+    def open(cls, root: str | Path, identity: dict[str, Any]) -> RunStore:
+        """Create the run folder ``root``, or continue it when its identity is the same.
+
+        ``identity`` is JSON: command, config, task_digest, numerics, and whatever else
+        changes outcomes. Leave out fields at their default, so that one added later
+        does not disown old runs.
+
+        Raises:
+            RunMismatchError: the folder belongs to another identity; nothing written.
+            CorruptDataError: run.json is damaged; nothing written.
+            UsageError: ``root`` cannot be created or read, or numerics is missing.
+            NoSpaceError: the disk is full.
+        """
+        root, wanted = runfile.plain_path(root), runfile.normal_identity(identity)
+        found = runfile.read_identity(root)
+        if found is None:
+            _refuse_orphans(root, wanted)
+            found = runfile.create_identity(root, wanted)
+        runfile.check_same(root, wanted, found)
+        durable.make_folder(root / "shards")
+        for folder in (root, root / "shards"):
+            durable.remove_leftovers(folder)
+        return cls(root, found, writable=True)
+
+    @classmethod
+    def attach(cls, root: str | Path) -> RunStore:
+        """The existing run in ``root``, whatever its identity, to read and verify.
+
+        Raises:
+            UsageError: there is no run; the message names those nearby.
+            CorruptDataError: run.json is damaged.
+        """
+        root = runfile.plain_path(root)
+        found = runfile.read_identity(root)
+        if found is None:
+            raise UsageError(f"no run in {root} (it has no run.json){runfile.near_runs(root)}")
+        return cls(root, found, writable=False)
+
+    def check_writable(self) -> None:
+        """Fail now rather than after the training.
+
+        Raises:
+            UsageError: the folder cannot be written, or was attached only to read.
+            NoSpaceError: the disk is full.
+        """
+        self._refuse_attached()
+        for folder in (self.root, self.root / "shards"):
+            durable.check_folder_writable(folder)
+
+    def missing(self, shards: Iterable[Shard]) -> list[Shard]:
+        """Those of ``shards`` whose ranks the files present do not wholly cover.
+
+        Goes by names alone: :meth:`verify` first moves damaged files away.
+        """
+        return uncovered(shards, (file.shard for file in self._files()))
+
+    def write(self, shard: Shard, table: pa.Table) -> Path:
+        """Commit the rows of ``shard``; the file that now holds them.
+
+        A sound file of this range that is already there stays, and is returned.
+
+        Raises:
+            UsageError: ``table`` is not of :data:`ROWS`, has ranks outside of
+                ``shard``, an unknown status or one run twice; or the folder is read-only.
+            NoSpaceError: the disk is full; nothing half-written remains.
+        """
+        self._refuse_attached()
+        data = encode_shard(shard, _checked(shard, table), self._facts())
+        present = self._sound_file(shard)
+        if present is not None:
+            return present
+        name = f"{range_name(shard)}{hashlib.sha256(data).hexdigest()}.parquet"
+        path = self.root / "shards" / name
+        durable.commit_new(path, data)
+        return path
+
+    def verify(self, quarantine: bool = True) -> Verification:
+        """Check every shard against its checksum, range, row count and this run's identity.
+
+        Damaged files move to ``quarantine/`` (numbered when the name is taken there, never
+        deleted), so that :meth:`missing` lists their ranges. Where the folder
+        cannot be written, or with ``quarantine=False``, they stay and are only named.
+
+        Raises:
+            UsageError: the shard folder cannot be read.
+        """
+        files, foreign = list_shards(self.root / "shards")
+        facts = self._facts()
+        checks = _in_threads(lambda file: _rows_or_reason(file, facts), files)
+        found = list(zip(files, checks, strict=True))
+        rows = {file: check for file, check in found if isinstance(check, int)}
+        used = [piece.file for piece in owned(list(rows))]
+        return Verification(
+            valid=sorted({file.shard for file in rows}),
+            files=[file.path for file in used],
+            rows=sum(rows[file] for file in used),
+            quarantined=[
+                (file.path.name, self._set_aside(file, check) if quarantine else check)
+                for file, check in found
+                if isinstance(check, str)
+            ],
+            foreign=foreign,
+        )
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> pa.Table:
+        """Rows with ``first <= rank < last`` in canonical order, each rank from one file.
+
+        Every file is checked as :meth:`verify` does, and what is decoded is what was
+        checked. ``columns`` of None means all of :data:`ROWS`; the table has their types.
+
+        Raises:
+            CorruptDataError: a file is damaged (it is never left out silently).
+            UsageError: an unknown column.
+        """
+        names = _known_columns(columns)
+        pieces = owned(self._files(), first or 0, 10**18 if last is None else last)
+        facts, alone = self._facts(), len(pieces) < _READERS
+
+        def read_piece(piece: Ownership) -> pa.Table:
+            try:  # columns of one file share the cores only where there are few files
+                return read_owned(piece, names, facts, threads=alone)
+            except DamagedShardError as damage:
+                raise CorruptDataError(
+                    f"shard {piece.file.path}: {damage}; `combsearch verify` moves it to "
+                    "quarantine, then the command that made the run computes it again"
+                ) from damage
+
+        empty = pa.schema([ROWS.field(name) for name in names]).empty_table()
+        table = pa.concat_tables([empty, *_in_threads(read_piece, pieces)])
+        return table.combine_chunks() if len(table) < _COMBINED_ROWS else table
+
+    def _facts(self) -> Facts:
+        return Facts(runfile.identity_digest(self.identity), self.identity["numerics"])
+
+    def _files(self) -> list[ShardFile]:
+        return list_shards(self.root / "shards")[0]
+
+    def _refuse_attached(self) -> None:
+        if not self.writable:
+            raise UsageError(
+                f"{self.root} was attached to be read: "
+                "repeat the command that made the run to continue it"
+            )
+
+    def _sound_file(self, shard: Shard) -> Path | None:
+        """A whole file of exactly this range; damaged ones make room for a new one."""
+        folder = self.root / "shards"
+        with durable.translated_errors(folder):
+            start = range_name(shard)
+            names = sorted(name for name in os.listdir(folder) if name.startswith(start))
+        facts = self._facts()
+        for file in filter(None, (parse_name(folder / name) for name in names)):
+            reason = _rows_or_reason(file, facts)
+            if not isinstance(reason, str):
+                return file.path
+            self._set_aside(file, reason)
+        return None
+
+    def _set_aside(self, file: ShardFile, reason: str) -> str:
+        """Move a damaged file to quarantine; the reason, with a note where it had to stay."""
+        folder = self.root / "quarantine"
+        try:
+            folder.mkdir(exist_ok=True)
+            target, number = folder / file.path.name, 1
+            while os.path.lexists(target):
+                target, number = folder / f"{file.path.name}.{number}", number + 1
+            os.rename(file.path, target)
+        except FileNotFoundError:  # another process has moved it
+            return reason
+        except OSError as error:
+            return f"{reason}; left in place ({error.strerror or error})"
+        return reason
+
+
+def _in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """``function`` of every item, in order; whole blocks a thread, since shards may be tiny."""
+    size = -(-len(items) // (4 * _READERS)) or 1
+    blocks = [items[start : start + size] for start in range(0, len(items), size)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return [one for done in pool.map(lambda b: list(map(function, b)), blocks) for one in done]
+
+
+def _rows_or_reason(file: ShardFile, facts: Facts) -> int | str:
+    """The number of rows of a sound shard, or what is wrong with it."""
+    try:
+        rows: int = open_shard(file, facts).metadata.num_rows
+    except DamagedShardError as damage:
+        return str(damage)
+    return rows
+
+
+def _checked(shard: Shard, table: pa.Table) -> pa.Table:
+    """``table`` as it is to be saved: of ROWS, in canonical order, inside ``shard``."""
+    table = canonical(conform(table))
+    rank = table["rank"].to_numpy()
+    outside = rank[(rank < shard.first) | (rank >= shard.last)]
+    if outside.size:
+        raise UsageError(
+            f"rank {outside[0]} is outside of the shard {shard.first} <= rank < {shard.last}"
+        )
+    unknown = set(table["status"].unique().to_pylist()) - set(STATUSES)
+    if unknown:
+        raise UsageError(f"unknown status {unknown.pop()!r} (known: {', '.join(STATUSES)})")
+    return table
+
+
+def _known_columns(columns: Sequence[str] | None) -> list[str]:
+    names: list[str] = ROWS.names if columns is None else list(columns)
+    for name in names:
+        if name not in ROWS.names:
+            known = ", ".join(ROWS.names)
+            raise UsageError(f"unknown column {name!r}{nearest(name, ROWS.names)} (known: {known})")
+    return names
+
+
+def _refuse_orphans(root: Path, identity: dict[str, Any]) -> None:
+    """Shards whose run.json was lost must not be disowned by a different command."""
+    if not (root / "shards").is_dir():
+        return
+    facts = Facts(runfile.identity_digest(identity), identity["numerics"])
+    for file in list_shards(root / "shards")[0]:
+        if is_of_other_run(file, facts):
+            raise RunMismatchError(
+                f"{root} has no run.json, and its shards (as {file.path.name}) are of another "
+                "configuration: repeat the command that made them, or choose another run folder"
+            )

@@ -1,0 +1,172 @@
+"""Whole runs of many small ReLU networks inside one compiled call (numba, one CPU core).
+
+Networks of one restart block see the same minibatches and are trained side by side,
+one a vector lane; see ``kernels`` for how. Results are bitwise the same whatever else
+is in the batch. For one output, 1 to 5 hidden layers and up to 16 inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from combsearch.config import Recipe
+from combsearch.errors import UsageError
+from combsearch.kernels import cpu
+from combsearch.nets import MLP, Arrays, NetBatch, Scores
+from combsearch.rng import RunKeys
+from combsearch.tasks.base import Task
+from combsearch.trainers.base import (
+    ALL_STEPS,
+    OnStep,
+    Plan,
+    epoch_orders,
+    fused_obstacle,
+    plan_fit,
+)
+
+Floats = npt.NDArray[np.float32]
+_MINIBATCH_BYTES = 2**26  # minibatches held at once: the 50 epochs of the spiral take 30 MB
+
+
+@dataclass(frozen=True)
+class FusedTrainer:
+    """Trains MLPs in the fused CPU kernel."""
+
+    @property
+    def name(self) -> str:
+        """``"fused"``."""
+        return "fused"
+
+    def fit(
+        self,
+        nets: NetBatch,
+        task: Task,
+        recipe: Recipe | Sequence[Recipe],
+        keys: RunKeys,
+        steps: slice = ALL_STEPS,
+        on_step: OnStep | None = None,
+    ) -> NetBatch:
+        """See ``Trainer.fit``; ``on_step`` is not possible."""
+        shape = _shape(nets, task, on_step)
+        plan = plan_fit(nets, task, recipe, keys, steps)
+        nets = nets.numpy()
+        w, v = _flat(nets.params), _flat(nets.momenta)
+        m = _flat(nets.masks)
+        for block in np.unique(plan.blocks):
+            lanes = np.flatnonzero(plan.blocks == block)
+            _fit_block(w, v, m, lanes, int(block), task, plan, shape.widths)
+        return NetBatch(
+            nets.network, _named(w, nets.params), nets.masks, _named(v, nets.params), nets.state
+        )
+
+    def score(self, nets: NetBatch, task: Task) -> Scores:
+        """See ``Trainer.score``; the sums are those of training, bit for bit."""
+        shape = _shape(nets, task, None)
+        w = _grouped(_flat(nets.numpy().params))
+        correct, finite = cpu.score(w, _samples(task), shape.widths)
+        n = len(nets)
+        return Scores(correct.reshape(-1)[:n], task.points, ~finite.reshape(-1)[:n])
+
+
+def _shape(nets: NetBatch, task: Task, on_step: OnStep | None):  # type: ignore[no-untyped-def]
+    obstacle = fused_obstacle(nets, task, on_step)
+    if obstacle is not None:
+        raise UsageError(f"trainer 'fused' cannot do this: {obstacle}; 'vmap' and 'loop' can")
+    assert isinstance(nets.network, MLP)
+    return nets.network.shape
+
+
+def _fit_block(
+    w: Floats, v: Floats, m: Floats, lanes: npt.NDArray[np.intp], block: int, task: Task,
+    plan: Plan, widths: tuple[int, ...],
+) -> None:  # fmt: skip
+    """Train the networks ``lanes``, all of one restart block, in place."""
+    gw, gv, gm = (_grouped(a[lanes]) for a in (w, v, m))
+    rates = _grouped(plan.rates[lanes].astype(np.float32))
+    for first, last, batches in _segments(task, plan, block):
+        cpu.train(
+            gw, gv, gm, rates, batches, widths, batch=plan.recipe.batch_size, first=first,
+            last=last, momentum=plan.recipe.momentum, decay=plan.recipe.weight_decay,
+        )  # fmt: skip
+    w[lanes], v[lanes] = _ungrouped(gw, len(lanes)), _ungrouped(gv, len(lanes))
+
+
+def _segments(task: Task, plan: Plan, block: int) -> Iterator[tuple[int, int, Floats]]:
+    """(first step, last step, their minibatches) in pieces of bounded memory."""
+    per_epoch = plan.steps_per_epoch
+    size = per_epoch * plan.recipe.batch_size * (task.inputs + 1) * 4
+    epochs = max(1, _MINIBATCH_BYTES // size)
+    epoch = plan.start // per_epoch
+    while epoch * per_epoch < plan.stop:
+        end = min(epoch + epochs, -(-plan.stop // per_epoch))
+        batches = _minibatches(_Data(task), plan.seed, block, epoch, end, plan.recipe.batch_size)
+        yield max(plan.start, epoch * per_epoch), min(plan.stop, end * per_epoch), batches
+        epoch = end
+
+
+class _Data:
+    """A task that compares by content, so that its minibatches can be kept."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self._digest = task, task.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Data) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
+@lru_cache(maxsize=2)
+def _minibatches(data: _Data, seed: int, block: int, first: int, last: int, batch: int) -> Floats:
+    """The epochs ``first`` to ``last`` - 1, gathered for the kernel."""
+    points = data.task.points
+    orders = np.stack([epoch_orders(seed, block, epoch, points) for epoch in range(first, last)])
+    return cpu.gather(_samples(data.task), orders, batch)
+
+
+def _samples(task: Task) -> Floats:
+    """float32 [point, inputs + 1], the label last."""
+    return np.concatenate([task.x, task.y[:, None].astype(np.float32)], axis=1)
+
+
+def _flat(arrays: Arrays) -> Floats:
+    """Named arrays [n, ...] as [n, parameter], in the order of the kernels; a copy."""
+    layers = range(len(arrays) // 2)
+    names = [f"{kind}{layer}" for layer in layers for kind in ("weight", "bias")]
+    return np.concatenate(
+        [np.asarray(arrays[name], np.float32).reshape(len(arrays[name]), -1) for name in names],
+        axis=1,
+    )
+
+
+def _named(flat: Floats, like: Arrays) -> Arrays:
+    """The inverse of ``_flat``: views with the names and shapes of ``like``."""
+    arrays: Arrays = {}
+    start = 0
+    for layer in range(len(like) // 2):
+        for name in (f"weight{layer}", f"bias{layer}"):
+            size = int(np.prod(like[name].shape[1:]))
+            arrays[name] = flat[:, start : start + size].reshape(like[name].shape)
+            start += size
+    return {name: arrays[name] for name in like}
+
+
+def _grouped(flat: Floats) -> Floats:
+    """[n, k] as [group, k, lane]; lanes without a network hold zeros."""
+    groups = -(-len(flat) // cpu.LANES)
+    padded = np.zeros((groups * cpu.LANES, flat.shape[1]), np.float32)
+    padded[: len(flat)] = flat
+    grouped = cpu.aligned(groups, flat.shape[1], cpu.LANES)
+    grouped[:] = padded.reshape(groups, cpu.LANES, -1).transpose(0, 2, 1)
+    return grouped
+
+
+def _ungrouped(grouped: Floats, count: int) -> Floats:
+    """The inverse of ``_grouped`` for ``count`` networks."""
+    return grouped.transpose(0, 2, 1).reshape(-1, grouped.shape[1])[:count]

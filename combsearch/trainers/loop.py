@@ -1,0 +1,114 @@
+"""The slow oracle: eager PyTorch, one network at a time, one optimiser step after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from combsearch.config import Recipe
+from combsearch.errors import UsageError
+from combsearch.nets import Arrays, NetBatch, Network, Scores, mean_loss, score
+from combsearch.rng import RunKeys
+from combsearch.tasks.base import Task
+from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
+from combsearch.trainers.flat import Layout, Minibatches
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class LoopTrainer:
+    """Trains networks one by one; every other trainer is tested against it.
+
+    Attributes:
+        dtype: ``float32``, or ``float64`` as the yardstick of rounding errors (the
+            networks returned are then float64 too).
+    """
+
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _DTYPES:
+            raise UsageError(f"dtype {self.dtype!r} is not one of {', '.join(_DTYPES)}")
+
+    @property
+    def name(self) -> str:
+        """``"loop"``."""
+        return "loop"
+
+    def fit(
+        self,
+        nets: NetBatch,
+        task: Task,
+        recipe: Recipe | Sequence[Recipe],
+        keys: RunKeys,
+        steps: slice = ALL_STEPS,
+        on_step: OnStep | None = None,
+    ) -> NetBatch:
+        """See ``Trainer.fit``; with ``on_step`` every network takes a step before the next."""
+        plan = plan_fit(nets, task, recipe, keys, steps)
+        dtype = _DTYPES[self.dtype]
+        batches = Minibatches(task, plan, _CPU, dtype)
+        runs = _runs(nets, dtype)
+        if on_step is None:
+            for run in runs:
+                for step in range(plan.start, plan.stop):
+                    run.take(step, plan, batches)
+            return _gather(nets, runs).numpy()
+        for step in range(plan.start, plan.stop):
+            for run in runs:
+                run.take(step, plan, batches)
+            changed = on_step(step, _gather(nets, runs))
+            if changed is not None:
+                runs = _runs(check_replacement(changed, nets), dtype)
+        return _gather(nets, runs).numpy()
+
+    def score(self, nets: NetBatch, task: Task) -> Scores:
+        """See ``nets.score``."""
+        return score(nets, task)
+
+
+class _Run:
+    """One network in training: parameters, momenta and mask as flat vectors [P]."""
+
+    def __init__(
+        self, index: int, network: Network, layout: Layout, flat: torch.Tensor, state: Arrays
+    ) -> None:
+        self.index, self.network, self.layout, self.state = index, network, layout, state
+        self.w, self.v, self.m = flat
+
+    def take(self, step: int, plan: Plan, batches: Minibatches) -> None:
+        """One optimiser step."""
+        x, y = batches(step, int(plan.blocks[self.index]))
+        w = self.w.requires_grad_()
+        logits, state = self.network.apply(self.layout.unpack(w), self.state, x)
+        (g,) = torch.autograd.grad(mean_loss(logits, y), w)
+        self.state = {name: a.detach() for name, a in state.items()}
+        rate = float(plan.rates[self.index, step // plan.steps_per_epoch])
+        with torch.no_grad():
+            self.v = plan.recipe.momentum * self.v + (g + plan.recipe.weight_decay * w)
+            self.w = (w - rate * self.v) * self.m
+
+
+def _runs(nets: NetBatch, dtype: torch.dtype) -> list[_Run]:
+    layout = Layout.of(nets)
+    kinds = (nets.params, nets.momenta, nets.masks)
+    flat = torch.stack([layout.pack(kind, _CPU, dtype) for kind in kinds], dim=1)
+    states = {name: torch.as_tensor(a).clone() for name, a in nets.state.items()}
+    return [
+        _Run(i, nets.network, layout, flat[i], {name: a[i] for name, a in states.items()})
+        for i in range(len(nets))
+    ]
+
+
+def _gather(nets: NetBatch, runs: Sequence[_Run]) -> NetBatch:
+    """The runs' networks as one batch of tensors."""
+    layout = runs[0].layout
+    w, m, v = (
+        torch.stack([getattr(run, kind).detach() for run in runs]) for kind in ("w", "m", "v")
+    )
+    state = {name: torch.stack([run.state[name] for run in runs]) for name in runs[0].state}
+    return NetBatch(nets.network, layout.unpack(w), layout.unpack(m), layout.unpack(v), state)

@@ -1,0 +1,1 @@
+"""Compiled kernels: arrays in, arrays out, no combsearch types; installed as ``combsearch.kernels``."""

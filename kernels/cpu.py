@@ -1,0 +1,198 @@
+"""Whole training runs of many small ReLU networks in one compiled call, on a CPU core.
+
+A group is LANES networks of one shape that see the same minibatches; each has its own
+weights, mask and learning rates. See ``layers`` for the memory layout and ``vector``
+for why a network's result never depends on the rest of its group.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .cache import compiled
+from .layers import (
+    BLOCK,
+    align_stack,
+    clear,
+    first_gradient,
+    first_layer,
+    first_step,
+    gradient,
+    hidden_delta,
+    hidden_layer,
+    output_score,
+    output_step,
+    update,
+)
+from .vector import LANES
+
+__all__ = ["BLOCK", "LANES", "aligned", "gather", "parameters", "score", "train"]
+
+Floats = npt.NDArray[np.float32]
+_ALIGNMENT = 64  # bytes
+
+
+def aligned(*shape: int) -> Floats:
+    """Zeros whose memory starts at a multiple of 64 bytes."""
+    count = int(np.prod(shape))
+    raw = np.zeros(count + _ALIGNMENT // 4, np.float32)
+    start = (-raw.ctypes.data % _ALIGNMENT) // 4
+    return raw[start : start + count].reshape(shape)
+
+
+def parameters(widths: tuple[int, ...]) -> int:
+    """Number of weights and biases of a network with these neurons a layer."""
+    return sum((fan + 1) * out for fan, out in zip(widths, widths[1:], strict=False))
+
+
+@functools.partial(compiled, inline="always")
+def _forward(w: Any, x: Any, sample: int, a: Any, widths: Any) -> tuple[int, int]:
+    """Activations of all hidden layers; returns where the last one and the output's weights start."""
+    first_layer(w, x, sample, a, 0, widths[0], widths[1])
+    at, source = (widths[0] + 1) * widths[1], 0
+    for k in range(2, widths.size - 1):
+        to = source + BLOCK * widths[k - 1]
+        hidden_layer(w, at, a, source, to, widths[k - 1], widths[k])
+        at += (widths[k - 1] + 1) * widths[k]
+        source = to
+    return at, source
+
+
+@functools.partial(compiled, inline="always")
+def _block(w: Any, g: Any, x: Any, sample: int, valid: int, a: Any, e: Any, widths: Any) -> None:
+    """Add the gradients of the BLOCK samples from ``sample``, of which ``valid`` count.
+
+    The deltas of a layer lie where its activations do.
+    """
+    at, here = _forward(w, x, sample, a, widths)
+    last = widths.size - 2
+    output_step(w, g, at, a, here, widths[last], x, sample, widths[0], valid, e)
+    if last == 1:
+        first_gradient(g, e, x, sample, widths[0], widths[1])
+        return
+    for k in range(last - 1, 0, -1):
+        fan, out = widths[k], widths[k + 1]
+        at -= (fan + 1) * out
+        below = here - BLOCK * fan
+        gradient(g, at, e, here, a, below, fan, out)
+        if k > 1:
+            hidden_delta(w, at, e, here, below, a, below, fan, out)
+        else:
+            first_step(w, g, at, e, here, a, x, sample, widths[0], fan, out)
+        here = below
+
+
+@compiled
+def _gather(samples: Any, order: Any, batch: int, x: Any) -> None:
+    padded = (batch + BLOCK - 1) // BLOCK * BLOCK
+    columns = samples.shape[1]
+    for i in range(order.size // batch * batch):
+        row, to = order[i], (i // batch * padded + i % batch) * columns
+        for k in range(columns):
+            x[to + k] = samples[row, k]
+
+
+@compiled
+def _train(
+    w: Any, v: Any, m: Any, rates: Any, batches: Any, widths: Any, a: Any, e: Any, g: Any,
+    batch: int, steps: int, first: int, last: int, momentum: Any, decay: Any, mean: Any,
+) -> None:  # fmt: skip
+    align_stack()
+    count = g.size // LANES
+    padded = (batch + BLOCK - 1) // BLOCK * BLOCK
+    start = first // steps
+    for group in range(w.shape[0]):
+        wg, vg, mg, rg = w[group], v[group], m[group], rates[group]
+        clear(g, count)
+        for step in range(first, last):
+            x, sample = batches[step // steps - start], step % steps * padded
+            for done in range(0, batch, BLOCK):
+                _block(wg, g, x, sample + done, batch - done, a, e, widths)
+            update(wg, vg, mg, g, rg, step // steps, count, mean, decay, momentum)
+
+
+@compiled
+def _score(w: Any, x: Any, samples: int, widths: Any, a: Any, scores: Any) -> None:
+    align_stack()
+    last = widths.size - 2
+    for group in range(w.shape[0]):
+        clear(scores[group], 2)
+        for sample in range(0, samples, BLOCK):
+            at, source = _forward(w[group], x, sample, a, widths)
+            output_score(
+                w[group], at, a, source, widths[last], x, sample, widths[0],
+                samples - sample, scores[group],
+            )  # fmt: skip
+
+
+def _flat(array: Floats) -> Floats:
+    """[group, parameter, lane] as [group, float]; refuses what the kernels would misread."""
+    if array.dtype != np.float32 or not array.flags.c_contiguous or array.shape[-1] != LANES:
+        raise ValueError(f"expected contiguous float32 [group, ..., {LANES}], got {array.shape}")
+    if array.ctypes.data % _ALIGNMENT:
+        raise ValueError("array is not aligned to 64 bytes: make it with aligned()")
+    return array.reshape(array.shape[0], -1)
+
+
+def _hidden(widths: tuple[int, ...]) -> Floats:
+    return aligned((sum(widths[1:])) * BLOCK * LANES)
+
+
+def gather(samples: Floats, orders: npt.NDArray[np.int32], batch: int) -> Floats:
+    """Epochs of minibatches: [epoch, sample of the epoch's batches, inputs + 1], for ``train``.
+
+    Args:
+        samples: float32 [sample, inputs + 1], the label 0.0 or 1.0 in the last column.
+        orders: int32 [epoch, sample], the order of the samples; an incomplete batch is dropped.
+        batch: samples of a minibatch; each is padded to whole blocks.
+    """
+    steps, padded = orders.shape[1] // batch, -(-batch // BLOCK) * BLOCK
+    batches = np.zeros((orders.shape[0], steps * padded * samples.shape[1]), np.float32)
+    for order, x in zip(orders, batches, strict=True):
+        _gather(samples, order, batch, x)
+    return batches.reshape(orders.shape[0], steps * padded, -1)
+
+
+def train(
+    w: Floats, v: Floats, m: Floats, rates: Floats, batches: Floats, widths: tuple[int, ...], *,
+    batch: int, first: int, last: int, momentum: float, decay: float,
+) -> None:  # fmt: skip
+    """Optimiser steps ``first`` to ``last`` - 1 of all groups, in place.
+
+    Args:
+        w, v, m: weights, velocities and masks, float32 [group, parameter, LANES], aligned.
+        rates: learning rates, float32 [group, epoch, LANES], aligned.
+        batches: from ``gather``, the epochs from that of step ``first`` on.
+        widths: neurons a layer: inputs, one hidden layer or more, 1 output.
+        batch: samples of a minibatch.
+        momentum, decay: of SGD: v = momentum v + gradient + decay w; w = (w - rate v) m.
+    """
+    steps = batches.shape[1] // (-(-batch // BLOCK) * BLOCK)
+    _train(
+        _flat(w), _flat(v), _flat(m), _flat(rates), batches.reshape(batches.shape[0], -1),
+        np.array(widths, np.int64), _hidden(widths), _hidden(widths),
+        aligned(parameters(widths) * LANES), batch, steps, first, last,
+        np.float32(momentum), np.float32(decay), np.float32(1 / batch),
+    )  # fmt: skip
+
+
+def score(
+    w: Floats, samples: Floats, widths: tuple[int, ...]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Right answers and whether all logits and parameters are finite, both [group, LANES].
+
+    Counts are exact up to 2**24 samples.
+    """
+    count = -(-samples.shape[0] // BLOCK) * BLOCK
+    x = aligned(count * samples.shape[1])
+    x[: samples.size] = samples.reshape(-1)
+    scores = aligned(w.shape[0], 2, LANES)
+    _score(
+        _flat(w), x, samples.shape[0], np.array(widths, np.int64), _hidden(widths), _flat(scores)
+    )
+    finite = np.isfinite(scores[:, 1]) & np.isfinite(w).all(axis=1)
+    return scores[:, 0].astype(np.int64), finite

@@ -1,0 +1,54 @@
+"""What every test shares: quiet libraries, one thread, one cache of compiled kernels."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _cache_folder() -> Path:
+    """A folder that outlives the session: kernels take seconds to compile.
+
+    The virtual environment is the natural place (it goes when its libraries go); else a
+    folder of this user's among the temporary ones. Never the user's own cache.
+    """
+    prefix = Path(sys.prefix)
+    if sys.prefix != sys.base_prefix and os.access(prefix, os.W_OK):
+        return prefix / "combsearch-cache"
+    return Path(tempfile.gettempdir()) / f"combsearch-cache-{os.getuid()}"
+
+
+# Set before torch, numba or matplotlib is imported; child processes inherit all of it.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+os.environ.setdefault("COMBSEARCH_CACHE", str(_cache_folder()))
+for _name in [name for name in os.environ if name.startswith("COMBSEARCH_")]:
+    if _name not in ("COMBSEARCH_CACHE", "COMBSEARCH_OFFLINE"):
+        del os.environ[_name]  # a developer's own defaults must not decide a test
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def kernel_cache() -> Path:
+    """The folder of compiled kernels that the whole session, child processes too, uses."""
+    return Path(os.environ["COMBSEARCH_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; the test is skipped without it."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no reference data beside the checkout ({folder.name}/)")
+    return folder
