@@ -8,8 +8,8 @@
 #   make clean     remove what these commands made (never runs/)
 
 PYTHON ?= python3
-VENV ?= .venv
-ARGS ?=
+VENV := .venv
+ARGS :=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -64,9 +64,9 @@ $(BIN)/pip:
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "combsearch needs Python 3.10 or newer and '$(PYTHON)' is" \
 		"$$('$(PYTHON)' --version 2>&1); name another: make PYTHON=python3.11" >&2; exit 2; }
-	@'$(PYTHON)' -m venv --clear '$(VENV)' || \
+	@'$(PYTHON)' -m venv '$(VENV)' || \
 		{ echo "combsearch: '$(PYTHON) -m venv' failed; Debian and Ubuntu keep it in python3-venv" >&2; exit 2; }
 
 clean:
-	rm -rf '$(VENV)' build dist combsearch.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist combsearch.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

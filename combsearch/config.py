@@ -302,16 +302,16 @@ def _revive(value: Any, default: Any) -> Any:
 
 
 def _digest(config: Any) -> str:
-    text = json.dumps(_changed(config), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(changed(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _changed(config: Any) -> dict[str, Any]:
+def changed(config: Any) -> dict[str, Any]:
     """The fields that differ from their default, nested configurations likewise."""
     changed: dict[str, Any] = {}
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
         if value != spec.default:
             nested = dataclasses.is_dataclass(value)
-            changed[spec.name] = _changed(value) if nested else _plain(value, spec.default)
+            changed[spec.name] = changed(value) if nested else _plain(value, spec.default)
     return changed

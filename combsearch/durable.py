@@ -19,7 +19,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from combsearch.errors import CombsearchError, NoSpaceError, UsageError
@@ -43,7 +43,7 @@ _USER_CAUSES = {
 }
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: str | Path, data: bytes | memoryview) -> None:
     """Write ``data`` to ``path``, replacing an earlier file in one step.
 
     A reader sees the old file or the new one, never a part of either.
@@ -52,14 +52,15 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
         NoSpaceError: the disk or the quota is full; the old file is untouched.
         UsageError: the folder is absent or cannot be written.
     """
+    path = Path(path)
     with translated_errors(path):
         with _staged(path, data) as temporary:
             os.replace(temporary, path)
         _sync_folder(path.parent)
 
 
-def write_json(path: Path, obj: object) -> None:
-    """Write ``obj`` as indented UTF-8 JSON; as :func:`write_bytes`.
+def write_json(path: str | Path, obj: object) -> None:
+    """Write ``obj`` as indented JSON; as :func:`write_bytes`.
 
     Raises:
         ValueError: ``obj`` holds NaN or infinity, which JSON does not have.
@@ -69,7 +70,7 @@ def write_json(path: Path, obj: object) -> None:
 
 def json_bytes(obj: object) -> bytes:
     """The bytes that :func:`write_json` writes for ``obj``."""
-    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(obj, indent=2, allow_nan=False)
     return (text + "\n").encode()
 
 
@@ -216,11 +217,11 @@ def _machine() -> str:
     return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
 
 
-def _is_leftover(entry: os.DirEntry[str], alive: Callable[[int], bool] | None = None) -> bool:
+def _is_leftover(entry: os.DirEntry[str]) -> bool:
     match = _TEMPORARY.fullmatch(entry.name)
     if match is None or not entry.is_file(follow_symlinks=False):
         return False
-    if match[1] == _machine() and not (alive or _alive)(int(match[2])):
+    if match[1] == _machine() and not _alive(int(match[2])):
         return True
     return time.time() - entry.stat(follow_symlinks=False).st_mtime > LEFTOVER_AGE_S
 

@@ -184,9 +184,7 @@ class NetBatch:
 
     def to_torch(self, device: str | torch.device = "cpu") -> NetBatch:
         """The same networks as tensors on ``device``; no copy when memory can be shared."""
-        import torch
-
-        return self.map(lambda a: torch.as_tensor(a, device=device))
+        return self.map(lambda a: as_tensor(a, device))
 
     @staticmethod
     def concat(batches: Sequence[NetBatch]) -> NetBatch:
@@ -201,6 +199,17 @@ class NetBatch:
             for kind, names in ((k, list(getattr(first, k))) for k in _KINDS)
         }
         return NetBatch(first.network, **joined)
+
+
+def as_tensor(
+    array: Any, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    """``array`` (numpy or torch) as a tensor; its memory is shared where that is possible."""
+    import torch
+
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        array = array.copy()  # torch knows no read-only tensors and warns of them
+    return torch.as_tensor(array, device=device, dtype=dtype)
 
 
 def _join(arrays: Sequence[Any]) -> Any:
@@ -218,7 +227,7 @@ def _mask_for(name: str, param: npt.NDArray[Any], mask: Any) -> npt.NDArray[np.f
     array = np.asarray(mask, np.float32)
     if array.shape[1:] != param.shape[1:] or len(array) not in (1, len(param)):
         raise UsageError(f"the mask of {name} is {array.shape}, the networks need {param.shape}")
-    return np.ascontiguousarray(np.broadcast_to(array, param.shape))
+    return np.broadcast_to(array, param.shape).copy()
 
 
 def mask_arrays(masks: MaskBatch) -> dict[str, npt.NDArray[np.float32]]:
@@ -283,8 +292,7 @@ def score(nets: NetBatch, task: Task, device: str | torch.device = "cpu") -> Sco
     """
     import torch
 
-    x = torch.as_tensor(task.x, device=device)
-    y = torch.as_tensor(task.y, device=device)
+    x, y = as_tensor(task.x, device), as_tensor(task.y, device)
     chunk = max(1, _SCORE_FLOATS // (_SCORE_POINTS * _widest(nets)))
     with torch.no_grad():
         parts = [

@@ -110,9 +110,7 @@ def conform(table: pa.Table, schema: pa.Schema = ROWS) -> pa.Table:
     if absent:
         raise UsageError(f"the table lacks column {absent[0]!r} (needed: {schema.names})")
     table = table.select(schema.names)
-    holes = [f.name for f in schema if not f.nullable and table[f.name].null_count]
-    if holes:
-        raise UsageError(f"column {holes[0]!r} holds a null: only parameters and seconds may")
+    _refuse_holes(table, schema)
     if table.schema.equals(schema):
         return table
     for field in schema:
@@ -190,6 +188,15 @@ def _parameter_column(
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=kind, mask=absent)
 
 
+def _refuse_holes(table: pa.Table, schema: pa.Schema) -> None:
+    for field in schema:
+        column = table[field.name]
+        if not field.nullable and column.null_count:
+            raise UsageError(f"column {field.name!r} holds a null: only parameters and seconds may")
+        if pa.types.is_nested(column.type) and pc.list_flatten(column).null_count:
+            raise UsageError(f"column {field.name!r} holds a null inside a list, not a number")
+
+
 def _value_type(kind: pa.DataType) -> pa.DataType:
     while pa.types.is_dictionary(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
         kind = kind.value_type
@@ -237,7 +244,7 @@ def _parts(name: str, column: pa.Array) -> list[Any]:
         return [_little(pc.binary_length(column).to_numpy()), _text(column)]
     if pa.types.is_list(column.type):
         sizes = pc.fill_null(pc.list_value_length(column), -1)  # null is not an empty list
-        return [_little(sizes.to_numpy()), _little(_floats(column.flatten()))]
+        return [_little(sizes.to_numpy()), _little(column.flatten().to_numpy())]
     values = column.to_numpy()
     if name == "accuracy":
         values = np.where(np.isnan(values), np.nan, values)
@@ -251,13 +258,6 @@ def _text(column: pa.Array) -> memoryview:
         return memoryview(b"")
     ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
     return memoryview(data)[ends[0] : ends[-1]]
-
-
-def _floats(values: pa.Array) -> npt.NDArray[np.float32]:
-    if values.null_count:
-        raise UsageError("column 'parameters' holds a null inside a list: every entry is a float32")
-    floats: npt.NDArray[np.float32] = values.to_numpy()
-    return floats
 
 
 def _little(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -105,28 +105,22 @@ def _train(
     count = g.size // LANES
     padded = (batch + BLOCK - 1) // BLOCK * BLOCK
     start = first // steps
-    for group in range(w.shape[0]):
-        wg, vg, mg, rg = w[group], v[group], m[group], rates[group]
-        clear(g, count)
-        for step in range(first, last):
-            x, sample = batches[step // steps - start], step % steps * padded
-            for done in range(0, batch, BLOCK):
-                _block(wg, g, x, sample + done, batch - done, a, e, widths)
-            update(wg, vg, mg, g, rg, step // steps, count, mean, decay, momentum)
+    clear(g, count)
+    for step in range(first, last):
+        x, sample = batches[step // steps - start], step % steps * padded
+        for done in range(0, batch, BLOCK):
+            _block(w, g, x, sample + done, batch - done, a, e, widths)
+        update(w, v, m, g, rates, step // steps, count, mean, decay, momentum)
 
 
 @compiled
 def _score(w: Any, x: Any, samples: int, widths: Any, a: Any, scores: Any) -> None:
     align_stack()
-    last = widths.size - 2
-    for group in range(w.shape[0]):
-        clear(scores[group], 2)
-        for sample in range(0, samples, BLOCK):
-            at, source = _forward(w[group], x, sample, a, widths)
-            output_score(
-                w[group], at, a, source, widths[last], x, sample, widths[0],
-                samples - sample, scores[group],
-            )  # fmt: skip
+    fan = widths[widths.size - 2]
+    clear(scores, 2)
+    for sample in range(0, samples, BLOCK):
+        at, source = _forward(w, x, sample, a, widths)
+        output_score(w, at, a, source, fan, x, sample, widths[0], samples - sample, scores)
 
 
 def _flat(array: Floats) -> Floats:
@@ -172,12 +166,13 @@ def train(
         momentum, decay: of SGD: v = momentum v + gradient + decay w; w = (w - rate v) m.
     """
     steps = batches.shape[1] // (-(-batch // BLOCK) * BLOCK)
-    _train(
-        _flat(w), _flat(v), _flat(m), _flat(rates), batches.reshape(batches.shape[0], -1),
-        np.array(widths, np.int64), _hidden(widths), _hidden(widths),
-        aligned(parameters(widths) * LANES), batch, steps, first, last,
-        np.float32(momentum), np.float32(decay), np.float32(1 / batch),
-    )  # fmt: skip
+    flat = batches.reshape(batches.shape[0], -1)
+    a, e, g = _hidden(widths), _hidden(widths), aligned(parameters(widths) * LANES)
+    shape = np.array(widths, np.int64)
+    constants = np.float32(momentum), np.float32(decay), np.float32(1 / batch)
+    # A call a group, so that a signal is served between two of them.
+    for wg, vg, mg, rg in zip(_flat(w), _flat(v), _flat(m), _flat(rates), strict=True):
+        _train(wg, vg, mg, rg, flat, shape, a, e, g, batch, steps, first, last, *constants)
 
 
 def score(
@@ -191,8 +186,8 @@ def score(
     x = aligned(count * samples.shape[1])
     x[: samples.size] = samples.reshape(-1)
     scores = aligned(w.shape[0], 2, LANES)
-    _score(
-        _flat(w), x, samples.shape[0], np.array(widths, np.int64), _hidden(widths), _flat(scores)
-    )
+    a, shape = _hidden(widths), np.array(widths, np.int64)
+    for wg, sg in zip(_flat(w), _flat(scores), strict=True):
+        _score(wg, x, samples.shape[0], shape, a, sg)
     finite = np.isfinite(scores[:, 1]) & np.isfinite(w).all(axis=1)
     return scores[:, 0].astype(np.int64), finite

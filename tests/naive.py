@@ -59,3 +59,35 @@ def csv_points(text: str) -> tuple[list[list[float]], list[float]]:
         labels.append(numbers.pop(label))
         inputs.append(numbers)
     return inputs, labels
+
+# ---- store ---------------------------------------------------------------------------
+
+
+def rows_digest(rows: list[dict[str, object]]) -> str:
+    """Digest of saved rows from its definition, row by row; parameters as lists or None."""
+    import hashlib
+    import struct
+
+    def key(row: dict[str, object]) -> tuple[object, ...]:
+        return row["rank"], str(row["cell"]).encode(), row["restart"]
+
+    rows = sorted(rows, key=key)
+    total = hashlib.sha256(b"combsearch rows 1\n" + str(len(rows)).encode() + b"\n")
+    kinds = "rank q, shape s, mask Q, nonzeros i, cell s, restart i, accuracy d, status s"
+    for name, kind in [pair.split() for pair in kinds.split(", ")] + [["parameters", "f"]]:
+        sizes, values = b"", b""
+        for row in rows:
+            value = row[name]
+            if kind == "s":
+                sizes += struct.pack("<i", len(str(value).encode()))
+                values += str(value).encode()
+            elif kind == "f":
+                assert value is None or isinstance(value, list)
+                sizes += struct.pack("<i", -1 if value is None else len(value))
+                values += b"".join(struct.pack("<f", entry) for entry in value or [])
+            else:
+                values += struct.pack("<" + kind, value)
+        first, second = (sizes, values) if kind in "sf" else (values, b"")
+        total.update(name.encode() + b"\n")
+        total.update(hashlib.sha256(first).digest() + hashlib.sha256(second).digest())
+    return total.hexdigest()

@@ -27,7 +27,7 @@ FOLDERS = {
     "baselines": "combsearch/baselines",
     "kernels": "combsearch/kernels",
 }
-# Bare names that belong to the interpreter and to pip, not to the outside world.
+# A user's shell as far as it matters here; above all without PYTHONPATH.
 INHERITED = ("HOME", "LANG", "PATH", "SSL_CERT_FILE", "TMPDIR", "COMBSEARCH_CACHE", "MPLBACKEND")
 
 IMPORT_ALL = """
@@ -41,9 +41,8 @@ for found in pkgutil.walk_packages(combsearch.__path__, "combsearch."):
 
 
 def run(*command: str | Path, cwd: Path, timeout: int = 600) -> str:
-    """Standard output of a command that must succeed, in an environment without PYTHONPATH."""
+    """Standard output of a command that must succeed; it sees only INHERITED and pip's settings."""
     kept = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith("PIP_")}
-    kept["PATH"] = os.environ.get("PATH", os.defpath)
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,

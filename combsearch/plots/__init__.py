@@ -12,11 +12,11 @@ and not one file, because style, saved rows, forward pass and each figure are on
 
 from __future__ import annotations
 
+from combsearch.plots.draw_network import network
+from combsearch.plots.draw_regions import levels_grid, regions
+from combsearch.plots.draw_scatter import scatter
+from combsearch.plots.draw_success import success
 from combsearch.plots.forward import unpack
-from combsearch.plots.network import network
-from combsearch.plots.regions import levels_grid, regions
-from combsearch.plots.scatter import scatter
 from combsearch.plots.style import save
-from combsearch.plots.success import success
 
 __all__ = ["levels_grid", "network", "regions", "save", "scatter", "success", "unpack"]

@@ -91,7 +91,7 @@ def best_of_each(runs: Runs) -> npt.NDArray[np.int64]:
     return picked[~runs.diverged[picked]]
 
 
-def frontier(runs: Runs) -> npt.NDArray[np.int64]:
+def frontier_runs(runs: Runs) -> npt.NDArray[np.int64]:
     """Runs that beat every run with as many nonzeros or fewer, by rising nonzeros."""
     order = np.lexsort((-runs.score, runs.nonzeros))
     score = runs.score[order]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from combsearch.nets import Arrays, NetBatch
+from combsearch.nets import Arrays, NetBatch, as_tensor
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import Plan, epoch_orders
 
@@ -35,7 +35,7 @@ class Layout:
 
     def pack(self, arrays: Arrays, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
         """Named arrays [n, ...] copied to one tensor [n, P]."""
-        parts = [torch.as_tensor(arrays[name], device=device, dtype=dtype) for name in self.shapes]
+        parts = [as_tensor(arrays[name], device, dtype) for name in self.shapes]
         return torch.cat([part.flatten(1) if part.ndim > 1 else part[:, None] for part in parts], 1)
 
     def unpack(self, flat: torch.Tensor) -> Arrays:
@@ -57,8 +57,8 @@ class Minibatches:
         self, task: Task, plan: Plan, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         self._plan = plan
-        self._x = torch.as_tensor(task.x, device=device, dtype=dtype)
-        self._y = torch.as_tensor(task.y, device=device)
+        self._x = as_tensor(task.x, device, dtype)
+        self._y = as_tensor(task.y, device)
         self._orders: dict[int, tuple[int, torch.Tensor]] = {}  # block -> epoch, its order
 
     def __call__(self, step: int, block: int) -> tuple[torch.Tensor, torch.Tensor]:

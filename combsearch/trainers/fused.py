@@ -42,6 +42,15 @@ class FusedTrainer:
         """``"fused"``."""
         return "fused"
 
+    def prepare(self) -> None:
+        """Compile the kernels, or load them from the disk, before anything waits for them."""
+        widths = (2, 1, 1, 1)
+        w, v, m, rates = (cpu.aligned(1, size, cpu.LANES) for size in (7, 7, 7, 1))
+        samples = np.zeros((1, 3), np.float32)
+        batches = cpu.gather(samples, np.zeros((1, 1), np.int32), 1)
+        cpu.train(w, v, m, rates, batches, widths, batch=1, first=0, last=1, momentum=0, decay=0)
+        cpu.score(w, samples, widths)
+
     def fit(
         self,
         nets: NetBatch,

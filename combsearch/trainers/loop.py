@@ -9,7 +9,7 @@ import torch
 
 from combsearch.config import Recipe
 from combsearch.errors import UsageError
-from combsearch.nets import Arrays, NetBatch, Network, Scores, mean_loss, score
+from combsearch.nets import Arrays, NetBatch, Network, Scores, as_tensor, mean_loss, score
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
@@ -97,7 +97,7 @@ def _runs(nets: NetBatch, dtype: torch.dtype) -> list[_Run]:
     layout = Layout.of(nets)
     kinds = (nets.params, nets.momenta, nets.masks)
     flat = torch.stack([layout.pack(kind, _CPU, dtype) for kind in kinds], dim=1)
-    states = {name: torch.as_tensor(a).clone() for name, a in nets.state.items()}
+    states = {name: as_tensor(a).clone() for name, a in nets.state.items()}
     return [
         _Run(i, nets.network, layout, flat[i], {name: a[i] for name, a in states.items()})
         for i in range(len(nets))

@@ -3,11 +3,60 @@
 from __future__ import annotations
 
 import os
+
 import torch
 
 from combsearch.nets import NetBatch, mean_loss
-from combsearch.trainers.flat import Layout
 
-# Working set of a chunk on a CPU, about the share of the last-level cache that a core
-# can count on: narrow and wide networks were both quickest near it.
-CPU_BYTES = 16 * 2**20
+CPU_BYTES = 32 * 2**20
+"""Largest working set of a chunk on a CPU: about a core's share of the last-level cache.
+
+Smaller chunks pay more for calls, larger ones for memory traffic; narrow and wide
+networks alike were quickest near it.
+"""
+
+_PARAMETER_COPIES = 8  # w, v, mask, gradient, and what the update and backward pass hold
+_ACTIVATION_COPIES = 2  # what backward keeps, and as much again in passing
+
+
+def net_bytes(nets: NetBatch, x: torch.Tensor, y: torch.Tensor) -> int:
+    """Bytes that one more network takes while it is trained, estimated.
+
+    Counts the parameters and what one forward pass keeps for the backward pass.
+
+    Args:
+        nets: the first of them is tried.
+        x: a minibatch [points, ...] on the device.
+        y: its labels [points].
+    """
+    one = nets[:1].to_torch(x.device)
+    params = {name: a[0].detach().clone().requires_grad_() for name, a in one.params.items()}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        logits, _ = nets.network.apply(params, {n: a[0] for n, a in one.state.items()}, x)
+        mean_loss(logits, y)
+    for shared in (*params.values(), x, y):
+        saved.pop(shared.untyped_storage().data_ptr(), None)
+    parameters = sum(int(a.nbytes) for a in (*params.values(), *one.state.values()))
+    return _PARAMETER_COPIES * parameters + _ACTIVATION_COPIES * sum(saved.values())
+
+
+def working_bytes(device: torch.device, share: float) -> int:
+    """Bytes a chunk may take on ``device``: ``share`` of what is free, on a CPU ``CPU_BYTES``."""
+    if device.type == "cuda":
+        return int(share * torch.cuda.mem_get_info(device)[0])
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(CPU_BYTES, int(share * free))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python reports that memory ran out, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,8 +1,9 @@
-"""Thousands of networks side by side: one step is ``torch.func.vmap`` of ``torch.func.grad``.
+"""Thousands of networks side by side: a step is ``torch.func.vmap`` of ``torch.func.grad``.
 
 Networks of one block of restarts share their minibatches and are trained in chunks. A chunk
-holds its networks as flat tensors [net, P], so that the update is five calls whatever the
-number of parameters. On a CUDA device the step is captured once as a graph and replayed.
+holds flat tensors [net, P], so the update is five calls whatever the number of parameters.
+All tensors of a chunk are updated in place; on a CUDA device that lets a step be captured
+as a graph once and replayed, so that launches do not dominate.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from combsearch.config import Recipe
 from combsearch.errors import CombsearchError, UsageError
-from combsearch.nets import Arrays, NetBatch, Network, Scores, mean_loss, score
+from combsearch.nets import Arrays, NetBatch, Network, Scores, as_tensor, mean_loss, score
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
@@ -26,7 +27,10 @@ from combsearch.trainers.memory import is_out_of_memory, net_bytes, working_byte
 Gradients = Callable[
     [torch.Tensor, Arrays, torch.Tensor, torch.Tensor], tuple[torch.Tensor, Arrays]
 ]
-"""(w [net, P], state [net, ...], x [batch, ...], y [batch]) -> gradients [net, P], new state."""
+"""(w [net, P], state [net, ...], x [batch, in], y [batch]) -> gradients [net, P], new state."""
+
+Update = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""(x [batch, in], y [batch], rates [net, 1]): one optimiser step in place."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class VmapTrainer:
 
     Attributes:
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-        chunk: networks side by side; 0 takes what the memory and the cache hold.
+        chunk: networks side by side; 0 takes what cache and memory hold.
         memory_share: share of the free memory that a chunk may take.
         graphs: capture the step as a CUDA graph, where there is CUDA.
     """
@@ -69,12 +73,239 @@ class VmapTrainer:
         """See ``Trainer.fit``; with ``on_step`` every chunk takes a step before the next."""
         plan = plan_fit(nets, task, recipe, keys, steps)
         batches = Minibatches(task, plan, torch.device(self.device))
-        chunks = (self._chunk(nets, plan, index) for index in self._split(nets, plan, batches))
-        if on_step is None:
-            done = [c.leave() for chunk in chunks for c in _advance(chunk, batches, plan.stop)]
-            return _in_order(nets.network, done)
-        return self._lockstep(nets, batches, list(chunks), on_step)
+        size = self.chunk or self.planned_chunk(nets, task, plan.recipe)
+        chunks = (self._chunk(nets, plan, batches, at) for at in _split(plan.blocks, size))
+        with torch.no_grad():
+            if on_step is not None:
+                return _lockstep(nets, list(chunks), plan, on_step)
+            parts = (part for chunk in chunks for part in _advance(chunk, plan.stop))
+            return _in_order([(part.index, part.nets().numpy()) for part in parts])
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``nets.score``."""
         return score(nets, task, self.device)
+
+    def planned_chunk(self, nets: NetBatch, task: Task, recipe: Recipe) -> int:
+        """Networks that are trained side by side when ``chunk`` is 0."""
+        device = torch.device(self.device)
+        x = as_tensor(task.x[: recipe.batch_size], device)
+        y = as_tensor(task.y[: recipe.batch_size], device)
+        return max(1, working_bytes(device, self.memory_share) // net_bytes(nets, x, y))
+
+    def _chunk(
+        self, nets: NetBatch, plan: Plan, batches: Minibatches, index: npt.NDArray[np.intp]
+    ) -> _Chunk:
+        device = torch.device(self.device)
+        layout = Layout.of(nets)
+        part = nets[index]
+        setup = _Setup(nets.network, layout, plan, batches, lift(nets.network, layout), self.graphs)
+        kinds = (part.params, part.momenta, part.masks)
+        w, v, m = (layout.pack(kind, device, torch.float32) for kind in kinds)
+        state = {name: as_tensor(a, device).clone() for name, a in part.state.items()}
+        rates = torch.as_tensor(plan.rates[index], device=device, dtype=torch.float32)
+        return _Chunk(setup, index, w, v, m, state, rates, plan.start)
+
+
+def lift(network: Network, layout: Layout) -> Gradients:
+    """The gradients of many networks at once, from ``network`` written for one."""
+
+    def loss(
+        w: torch.Tensor, state: Arrays, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, Arrays]:
+        logits, new_state = network.apply(layout.unpack(w), state, x)
+        return mean_loss(logits, y), new_state
+
+    lifted: Gradients = torch.func.vmap(
+        torch.func.grad(loss, has_aux=True), in_dims=(0, 0, None, None)
+    )
+    return lifted
+
+
+@dataclass(frozen=True, eq=False)
+class _Setup:
+    """What the chunks of one ``fit`` share."""
+
+    network: Network
+    layout: Layout
+    plan: Plan
+    batches: Minibatches
+    gradients: Gradients
+    graphs: bool
+
+
+class _Chunk:
+    """Networks of one block trained side by side; its tensors are its own.
+
+    ``index`` [net] are their places in the batch; ``w``, ``v``, ``m`` [net, P] parameters,
+    momenta and masks; ``rates`` [net, epoch]; ``step`` is the next step to take.
+    """
+
+    def __init__(
+        self,
+        setup: _Setup,
+        index: npt.NDArray[np.intp],
+        w: torch.Tensor,
+        v: torch.Tensor,
+        m: torch.Tensor,
+        state: Arrays,
+        rates: torch.Tensor,
+        step: int,
+    ) -> None:
+        self.setup, self.index, self.step = setup, index, step
+        self.w, self.v, self.m, self.state, self.rates = w, v, m, state, rates
+        self._captured: Update | None = None
+
+    def run(self, stop: int) -> None:
+        """Take the steps up to ``stop``; a step that fails for memory leaves no trace."""
+        plan = self.setup.plan
+        block = int(plan.blocks[self.index[0]])
+        while self.step < stop:
+            x, y = self.setup.batches(self.step, block)
+            epoch = self.step // plan.steps_per_epoch
+            self._update(x, y, self.rates[:, epoch : epoch + 1])
+            self.step += 1
+
+    def _update(self, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> None:
+        if self._captured is None:
+            use_graph = self.setup.graphs and self.w.is_cuda
+            self._captured = capture(self, x, y, rates) if use_graph else self.update
+        self._captured(x, y, rates)
+
+    def update(self, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> None:
+        """One optimiser step in place, as ``trainers.base`` writes it."""
+        recipe = self.setup.plan.recipe
+        g, state = self.gradients(x, y)
+        decayed = torch.add(g, self.w, alpha=recipe.weight_decay)
+        # From here on nothing is allocated: a step is taken whole or not at all.
+        for name, a in state.items():
+            self.state[name].copy_(a)
+        self.v.mul_(recipe.momentum).add_(decayed)
+        self.w.addcmul_(rates, self.v, value=-1).mul_(self.m)
+
+    def gradients(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, Arrays]:
+        """Gradients [net, P] and new state; changes nothing."""
+        return self.setup.gradients(self.w, self.state, x, y)
+
+    def halves(self) -> list[_Chunk]:
+        """The same networks as two chunks that share this one's memory, its graph given up."""
+        self._captured = None
+        half = len(self.index) // 2
+        return [
+            _Chunk(
+                self.setup,
+                self.index[part],
+                self.w[part],
+                self.v[part],
+                self.m[part],
+                {name: a[part] for name, a in self.state.items()},
+                self.rates[part],
+                self.step,
+            )
+            for part in (slice(half), slice(half, None))
+        ]
+
+    def load(self, nets: NetBatch) -> None:
+        """Go on with ``nets``, the whole batch, in place."""
+        part = nets[self.index]
+        for mine, new in ((self.w, part.params), (self.v, part.momenta), (self.m, part.masks)):
+            mine.copy_(self.setup.layout.pack(new, mine.device, mine.dtype))
+        for name, a in part.state.items():
+            self.state[name].copy_(as_tensor(a))
+
+    def nets(self) -> NetBatch:
+        """The networks, as views of this chunk's tensors."""
+        w, m, v = (self.setup.layout.unpack(flat) for flat in (self.w, self.m, self.v))
+        return NetBatch(self.setup.network, w, m, v, self.state)
+
+
+def capture(chunk: _Chunk, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> Update:
+    """``chunk.update`` as a CUDA graph with its own input tensors; plain if it cannot be.
+
+    A network that synchronises with the host or draws shapes from data cannot be captured.
+    """
+    own = (x.clone(), y.clone(), rates.clone())
+    stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(x.device))
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # libraries allocate their workspaces on first use, not in a graph
+            chunk.gradients(own[0], own[1])
+    torch.cuda.current_stream(x.device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            chunk.update(*own)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return chunk.update
+
+    def replay(*inputs: torch.Tensor) -> None:
+        for mine, new in zip(own, inputs, strict=True):
+            mine.copy_(new)
+        graph.replay()
+
+    return replay
+
+
+def _advance(chunk: _Chunk, stop: int) -> Iterator[_Chunk]:
+    """Train ``chunk`` to ``stop``, halved as often as memory runs out; the chunks it became."""
+    try:
+        chunk.run(stop)
+        halves = []
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(chunk.index) == 1:
+            raise CombsearchError(
+                f"one network of {chunk.setup.layout.size} parameters does not fit the memory of"
+                f" {chunk.w.device}; take a smaller batch_size or another device"
+            ) from error
+        halves = chunk.halves()
+    # Out of the handler, so that the error's frames no longer hold tensors.
+    if not halves:
+        yield chunk
+    for half in halves:
+        if half.w.is_cuda:
+            torch.cuda.empty_cache()
+        yield from _advance(half, stop)
+
+
+def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep) -> NetBatch:
+    """All chunks take a step, ``on_step`` sees all networks, and so on."""
+    for step in range(plan.start, plan.stop):
+        chunks = [part for chunk in chunks for part in _advance(chunk, step + 1)]
+        changed = on_step(step, _in_order([(chunk.index, chunk.nets()) for chunk in chunks]))
+        if changed is not None:
+            check_replacement(changed, nets)
+            for chunk in chunks:
+                chunk.load(changed)
+    return _in_order([(chunk.index, chunk.nets()) for chunk in chunks]).numpy()
+
+
+def _split(blocks: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.intp]]:
+    """Networks by block, each block in equal chunks of at most ``size``: indices [net]."""
+    chunks: list[npt.NDArray[np.intp]] = []
+    for block in np.unique(blocks):
+        index = np.flatnonzero(blocks == block)
+        chunks += np.array_split(index, -(-len(index) // size))
+    return chunks
+
+
+def _in_order(parts: Sequence[tuple[npt.NDArray[np.intp], NetBatch]]) -> NetBatch:
+    """Copies of the chunks' networks as one batch, in the order of the batch."""
+    index = np.concatenate([index for index, _ in parts])
+    joined = NetBatch.concat([nets for _, nets in parts])
+    if (np.diff(index) == 1).all():
+        return joined
+    return joined[np.argsort(index)]
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {device!r}, try cpu or cuda") from error
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r} is not supported, take cpu or cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: torch finds no CUDA device here, take cpu")

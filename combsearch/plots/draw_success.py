@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-from scipy.special import betaincinv
+from matplotlib.transforms import blended_transform_factory
 
+from combsearch.frontier import success_interval
 from combsearch.plots.runs import Runs, hidden, read_runs
 from combsearch.plots.style import (
     BLUE,
@@ -34,7 +36,8 @@ I64 = npt.NDArray[np.int64]
 
 _TICKS = (0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1)
 _ROW = 0.145  # inches a shape
-_COLUMNS = (-0.4, -0.06, 1.41, 1.78)  # right edges of the columns, as fractions of the axes
+_HEADS = ("nonzeros", "shape", "successes", "best")
+_LETTER, _GAP = 0.061, 0.11  # inches: a character, and between columns
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,14 @@ class Shares:
         """Successes over runs, float64 [shape]."""
         return self.successes / self.runs
 
-    def interval(self, confidence: float = 0.95) -> tuple[F64, F64]:
-        """Low and high end of each share's interval, float64 [shape] each."""
-        return clopper_pearson(self.successes, self.runs, confidence)
+    def interval(self) -> tuple[F64, F64]:
+        """Low and high end of each share's 95% Clopper-Pearson interval, float64 [shape] each."""
+        ends = [
+            success_interval(int(hits), int(runs))
+            for hits, runs in zip(self.successes, self.runs, strict=True)
+        ]
+        low, high = np.array(ends).T
+        return low, high
 
     def take(self, keep: I64) -> Shares:
         """The shapes with these indices, in their order."""
@@ -62,19 +70,6 @@ class Shares:
         return Shares(
             labels, self.nonzeros[keep], self.runs[keep], self.successes[keep], self.best[keep]
         )
-
-
-def clopper_pearson(successes: I64, runs: I64, confidence: float = 0.95) -> tuple[F64, F64]:
-    """Exact interval of a success probability, float64 [n] each end.
-
-    Source: Clopper and Pearson, Biometrika 26 (1934); as quantiles of beta distributions.
-    """
-    tail = (1 - confidence) / 2
-    failures = runs - successes
-    # At 0 or n successes one end is exact; the maximum only keeps betaincinv's argument valid.
-    low = betaincinv(np.maximum(successes, 1), failures + 1, tail)
-    high = betaincinv(successes + 1, np.maximum(failures, 1), 1 - tail)
-    return np.where(successes == 0, 0.0, low), np.where(failures == 0, 1.0, high)
 
 
 def shares(runs: Runs, target: float) -> Shares:
@@ -125,16 +120,22 @@ def success(rows: pa.Table, target: float, *, cell: str | None = None, limit: in
     """
     every = shares(read_runs(rows, cell), target)
     shown = telling(every, limit)
+    cells = [_HEADS, *_cells(shown)]
+    widths = [max(map(len, column)) * _LETTER + _GAP for column in zip(*cells, strict=True)]
     lines = len(shown.labels)
-    height = 0.8 + _ROW * lines
-    figure = new_figure(COLUMN, height)
-    axes = figure.add_axes((0.285, 0.4 / height, 0.39, _ROW * lines / height))
+    left, right, height = sum(widths[:2]), sum(widths[2:]), 0.8 + _ROW * lines
+    width = max(COLUMN, left + right + 1.2)
+    figure = new_figure(width, height)
+    axes = figure.add_axes(
+        (left / width, 0.4 / height, 1 - (left + right + _GAP) / width, _ROW * lines / height)
+    )
     _share_axis(axes, float(shown.interval()[1].max()), target)
     axes.set_ylim(lines - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_color(GREY)
     _draw_shares(axes, shown)
-    _write_columns(axes, shown)
+    at = [widths[0] - _GAP, left - _GAP, width - widths[3], width - _GAP / 2]
+    _write_columns(figure, axes, cells, at, shown.successes > 0)
     where = "all cells" if cell is None else f"cell {cell}"
     note = f"{count(int(every.runs.sum()), 'run')} of {count(len(every.labels), 'shape')}, {where}"
     if not every.successes.any():
@@ -194,19 +195,34 @@ def _draw_shares(axes: Axes, shown: Shares) -> None:
         )
 
 
-def _write_columns(axes: Axes, shown: Shares) -> None:
-    """Left nonzeros (once a level) and shape; right successes of runs, and the best accuracy."""
-    where = axes.get_yaxis_transform()
-    for x, head in zip(_COLUMNS, ("nonzeros", "shape", "successes", "best"), strict=True):
-        axes.text(x, -0.8, head, ha="right", va="bottom", transform=where, color=GREY, fontsize=6.5)
-    for line, label in enumerate(shown.labels):
-        new = line == 0 or shown.nonzeros[line - 1] != shown.nonzeros[line]
-        texts = (
-            f"{shown.nonzeros[line]}" if new else "",
+def _cells(shown: Shares) -> list[tuple[str, str, str, str]]:
+    """The texts of each line: nonzeros (once a level), shape, successes of runs, best accuracy."""
+    levels = ["", *map(str, shown.nonzeros)]
+    return [
+        (
+            level if level != before else "",
             label,
             f"{shown.successes[line]:,}/{shown.runs[line]:,}",
             percent(shown.best[line]) if shown.best[line] >= 0 else "diverged",
         )
-        colour = INK if shown.successes[line] else GREY
-        for x, text in zip(_COLUMNS, texts, strict=True):
-            axes.text(x, line, text, ha="right", va="center", color=colour, transform=where)
+        for line, (before, level, label) in enumerate(
+            zip(levels[:-1], levels[1:], shown.labels, strict=True)
+        )
+    ]
+
+
+def _write_columns(
+    figure: Figure,
+    axes: Axes,
+    cells: Sequence[Sequence[str]],
+    at: Sequence[float],
+    hit: npt.NDArray[np.bool_],
+) -> None:
+    """Columns that end ``at`` these inches: nonzeros and shape left of the axes, the rest right."""
+    where = blended_transform_factory(figure.dpi_scale_trans, axes.transData)
+    for line, texts in enumerate(cells, start=-1):
+        colour = INK if line >= 0 and hit[line] else GREY
+        # The heads stand a little off the first line.
+        y = line - 0.2 if line < 0 else line
+        for x, text in zip(at, texts, strict=True):
+            axes.text(x, y, text, ha="right", va="center", color=colour, transform=where)

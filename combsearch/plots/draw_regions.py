@@ -26,7 +26,7 @@ from combsearch.plots.forward import (
     unpack,
     widths_of,
 )
-from combsearch.plots.runs import Runs, frontier, hidden, read_runs
+from combsearch.plots.runs import Runs, frontier_runs, hidden, read_runs
 from combsearch.plots.style import (
     BLUE,
     COLUMN,
@@ -135,7 +135,7 @@ def levels_grid(rows: pa.Table, task: Task, levels: Sequence[int] | None = None)
 def _pick(runs: Runs, levels: Sequence[int] | None) -> npt.NDArray[np.int64]:
     """Best run of each level asked for, or of levels spread evenly over the frontier's steps."""
     if levels is None:
-        steps = frontier(runs)
+        steps = frontier_runs(runs)
         at = np.linspace(0, len(steps) - 1, min(_PANELS, len(steps))).round().astype(np.int64)
         return steps[at]
     order = np.lexsort((-runs.score, runs.nonzeros))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from combsearch.plots.runs import Runs, best_of_each, best_run, first_success, frontier, read_runs
+from combsearch.plots.runs import Runs, best_of_each, best_run, first_success, frontier_runs, read_runs
 from combsearch.plots.style import (
     ACCENT,
     BLUE,
@@ -172,7 +172,7 @@ def _draw_runs(axes: Axes, runs: Runs, shown: F64) -> None:
         rasterized=True,
         gid="runs",
     )
-    best, steps = best_of_each(runs), frontier(runs)
+    best, steps = best_of_each(runs), frontier_runs(runs)
     if len(best) == 0:
         return
     size = float(np.clip(40 / np.sqrt(len(best)), 1.2, 3.2))

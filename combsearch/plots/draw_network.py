@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 
 from combsearch.errors import UsageError
+from combsearch.plots.draw_regions import draw_plane
 from combsearch.plots.forward import (
     F32,
     Shape,
@@ -33,7 +34,6 @@ from combsearch.plots.forward import (
     widths_of,
 )
 from combsearch.plots.layout import MARGIN, TOP, Box, Column, edge_path, lay_out
-from combsearch.plots.regions import draw_plane
 from combsearch.plots.runs import hidden
 from combsearch.plots.style import (
     ACTIVE,

@@ -1,0 +1,1 @@
+"""Searches: which networks to train, in which order, and when to stop."""
