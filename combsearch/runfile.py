@@ -156,8 +156,11 @@ def _wrong_name(name: str) -> str | None:
 
 def _leads_inside(folder: Path, base: Path) -> bool:
     try:
-        return folder.resolve().is_relative_to(base.resolve())
-    except (OSError, RuntimeError):  # a loop of links
+        real = folder.resolve()
+        if any(path.is_symlink() for path in (real, *real.parents)):
+            return False  # a loop of links, which newer Pythons leave unresolved
+        return real.is_relative_to(base.resolve())
+    except (OSError, RuntimeError):  # a loop of links, in older ones
         return False
 
 

@@ -75,7 +75,7 @@ class Facts:
     """
 
     def __init__(self, identity: str, numerics: object) -> None:
-        facts = {"format": FORMAT, "identity": identity, "numerics": numerics}
+        facts = {"format": FORMAT, "numerics": numerics, "identity": identity}
         self._common = {_key(name): json.dumps(value).encode() for name, value in facts.items()}
 
     def metadata(self, shard: Shard, rows: int) -> dict[bytes, bytes]:

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy.typing as npt
+import torch
+
+Array = npt.NDArray[Any]
 
 # ---- tasks ---------------------------------------------------------------------------
 
@@ -60,6 +67,7 @@ def csv_points(text: str) -> tuple[list[list[float]], list[float]]:
         inputs.append(numbers)
     return inputs, labels
 
+
 # ---- store ---------------------------------------------------------------------------
 
 
@@ -91,3 +99,129 @@ def rows_digest(rows: list[dict[str, object]]) -> str:
         total.update(name.encode() + b"\n")
         total.update(hashlib.sha256(first).digest() + hashlib.sha256(second).digest())
     return total.hexdigest()
+
+
+# ---- random numbers ------------------------------------------------------------------
+
+
+def philox4x32(counter: list[int], key: list[int]) -> list[int]:
+    """Philox4x32-10 in Python's integers, from the paper's figure."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        first, second = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        c = [
+            (second >> 32) ^ c[1] ^ k[0],
+            second % 2**32,
+            (first >> 32) ^ c[3] ^ k[1],
+            first % 2**32,
+        ]
+        k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+    return c
+
+
+def splitmix64(x: int) -> int:
+    """The output that splitmix64 gives from state ``x``."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) % 2**64
+    return x ^ (x >> 31)
+
+
+def epoch_order(seed: int, block: int, epoch: int, points: int) -> list[int]:
+    """The order of an epoch, one index at a time."""
+    word = splitmix64(seed)
+    for part in (int.from_bytes(b"order", "big"), block, epoch):
+        word = splitmix64(word ^ part)
+    key = [word % 2**32, word >> 32]
+    keys = [k for i in range(3) for k in philox4x32([i, 0, 0, 0], key)]
+    bits = 0
+    while 2**bits < points:
+        bits += 1
+    high_bits, low_bits = bits // 2, bits - bits // 2
+
+    def scramble(value: int, round_key: int, out_bits: int) -> int:
+        value ^= round_key
+        value = ((value ^ (value >> 16)) * 0x7FEB352D) % 2**32
+        value = ((value ^ (value >> 15)) * 0x846CA68B) % 2**32
+        return (value ^ (value >> 16)) >> (32 - out_bits)
+
+    order = []
+    for index in range(2**bits):
+        high, low = index >> low_bits, index % 2**low_bits
+        for turn in range(12):
+            if turn % 2 == 0:
+                low ^= scramble(high, keys[turn], low_bits)
+            else:
+                high ^= scramble(low, keys[turn], high_bits)
+        image = high * 2**low_bits + low
+        if image < points:
+            order.append(image)
+    return order
+
+
+# ---- networks and training -----------------------------------------------------------
+
+
+def mask_nonzeros(matrices: list[list[list[int]]]) -> int:
+    """Weights kept and rows that keep one, of one mask as nested lists."""
+    return sum(sum(row) + (1 if any(row) else 0) for matrix in matrices for row in matrix)
+
+
+def mask_eligible(matrices: list[list[list[int]]]) -> bool:
+    """Whether every row and every column of every layer keeps a weight."""
+    return all(
+        all(any(row) for row in matrix) and all(any(column) for column in zip(*matrix, strict=True))
+        for matrix in matrices
+    )
+
+
+def train_mlp(
+    weights: list[Array],
+    biases: list[Array],
+    masks: list[Array],
+    bias_masks: list[Array],
+    batches: Iterable[tuple[int, Array, Array]],
+    *,
+    lr: float,
+    schedule: str,
+    epochs: int,
+    dtype: torch.dtype,
+) -> tuple[list[Array], list[Array]]:
+    """Train one MLP with torch.nn and torch.optim; new weights [out, in] and biases [out].
+
+    ``batches`` are (epoch, x, y). Momentum 0.9, weight decay 5e-4; the losses are binary
+    cross-entropy for one output, else cross-entropy.
+    """
+    layers = []
+    for weight, bias in zip(weights, biases, strict=True):
+        layer = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=dtype)
+        layer.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
+        layers += [layer, torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    optimiser = torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
+    scheduler = {
+        "constant": lambda: torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1),
+        "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs),
+        "step": lambda: torch.optim.lr_scheduler.MultiStepLR(optimiser, [15, 30]),
+    }[schedule]()
+    now = 0
+    for epoch, x, y in batches:
+        while now < epoch:
+            scheduler.step()
+            now += 1
+        logits = model(torch.tensor(x, dtype=dtype))
+        if logits.shape[1] == 1:
+            loss = torch.nn.BCEWithLogitsLoss()(logits[:, 0], torch.tensor(y, dtype=dtype))
+        else:
+            loss = torch.nn.CrossEntropyLoss()(logits, torch.tensor(y, dtype=torch.int64))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        with torch.no_grad():
+            for layer, mask, bias_mask in zip(model[::2], masks, bias_masks, strict=True):
+                layer.weight *= torch.tensor(mask)
+                layer.bias *= torch.tensor(bias_mask)
+    return (
+        [layer.weight.detach().numpy() for layer in model[::2]],
+        [layer.bias.detach().numpy() for layer in model[::2]],
+    )

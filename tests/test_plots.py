@@ -274,13 +274,18 @@ def test_no_rows_is_an_error() -> None:
 # ------------------------------------------------------------------ success
 
 
-def test_intervals_are_clopper_and_pearsons() -> None:
-    trials = np.array([1, 1, 16, 96, 96, 1024])
-    hits = np.array([0, 1, 16, 0, 7, 78])
-    low, high = draw_success.clopper_pearson(hits, trials)
-    for k, n, left, right in zip(hits, trials, low, high, strict=True):
-        exact = binomtest(int(k), int(n)).proportion_ci(0.95, method="exact")
-        assert (left, right) == pytest.approx((exact.low, exact.high), abs=1e-9)
+def test_the_lines_are_exact_intervals() -> None:
+    table = synthetic(4, 8, diverged=0.1)
+    shown = draw_success.telling(draw_success.shares(runs.read_runs(table), 0.9), 30)
+    drawn_lines = {}
+    for collection in found(plots.success(table, 0.9), "intervals"):
+        for (left, y), (right, _) in collection.get_segments():
+            drawn_lines[int(y)] = (left, right)
+    assert 0 < shown.successes.astype(bool).sum() < len(drawn_lines) == len(shown.labels)
+    for line, ends in drawn_lines.items():
+        trial = binomtest(int(shown.successes[line]), int(shown.runs[line]))
+        exact = trial.proportion_ci(0.95, method="exact")
+        assert ends == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
 @pytest.mark.parametrize(("most", "cell"), [(30, None), (55, "0.1:step"), (200, None)])

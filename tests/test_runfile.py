@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +32,10 @@ def test_every_bit_of_run_json_counts(tmp_path: Path) -> None:
         for bit in (0, 4):
             path.write_bytes(good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :])
             try:
-                assert runfile.read_identity(tmp_path) == IDENTITY  # white space may change
-            except (CorruptDataError, RunMismatchError) as error:
-                assert "run.json" in str(error)
+                found = runfile.read_identity(tmp_path)
+            except (CorruptDataError, RunMismatchError):
+                continue
+            assert found == IDENTITY and good[place : place + 1].isspace()
     for length in range(len(good) - 2):
         path.write_bytes(good[:length])
         with pytest.raises(CorruptDataError, match=r"run\.json: .*; delete that file and repeat"):
@@ -75,14 +75,13 @@ def test_a_difference_names_each_field_with_both_values() -> None:
         runfile.check_same(Path("runs/a"), other, IDENTITY)
     message = str(caught.value)
     for part in (
-        "runs/a belongs to another run; ",
-        "; config.full: this command true, run folder nothing; ",
+        "runs/a belongs to another run; config.full: this command true, run folder nothing; ",
         "; config.width: this command 32, run folder 16; ",
         "; numerics: this command 4, run folder 3; ",
         f'; task_digest: this command nothing, run folder "{"0f" * 32}"; ',
         "; repeat the command that made it, or choose another run folder",
     ):
-        assert part in message.replace("run; config", "run; ; config")
+        assert part in message
     assert "cells" not in message and "command: " not in message and "\n" not in message
     runfile.check_same(Path("runs/a"), IDENTITY, json.loads(json.dumps(IDENTITY)))
 
@@ -118,7 +117,7 @@ def test_hostile_run_names_are_refused(tmp_path: Path, name: str) -> None:
     (base / "out").symlink_to(tmp_path)
     (base / "deep" / "up").symlink_to("../..")
     (base / "loop").symlink_to("loop")
-    with pytest.raises(UsageError, match="run name .*give a plain name"):
+    with pytest.raises(UsageError, match=r"run name .*give a plain name"):
         runfile.run_folder(name, base)
 
 
@@ -150,4 +149,3 @@ def test_bad_paths_are_usage_errors() -> None:
         with pytest.raises(UsageError, match="no path of a folder"):
             runfile.plain_path(bad)
     assert runfile.plain_path("a") == Path("a")
-    assert os.sep == "/" or runfile.plain_path("C:\\x")

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
-from combsearch.plots.runs import Runs, best_of_each, best_run, first_success, frontier_runs, read_runs
+from combsearch.plots.runs import (
+    Runs,
+    best_of_each,
+    best_run,
+    first_success,
+    frontier_runs,
+    read_runs,
+)
 from combsearch.plots.style import (
     ACCENT,
     BLUE,

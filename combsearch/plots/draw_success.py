@@ -179,6 +179,7 @@ def _draw_shares(axes: Axes, shown: Shares) -> None:
             color=colour,
             lw=1.4 if face == BLUE else 0.9,
             zorder=2,
+            gid="intervals",
         )
         axes.plot(
             shown.share[mask],

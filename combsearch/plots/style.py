@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from combsearch.durable import translated_errors, write_bytes
+from combsearch.durable import make_folder, write_bytes
 from combsearch.errors import UsageError
 
 COLUMN = 3.5  # inches: one column of a two-column paper
@@ -111,8 +111,7 @@ def save(figure: Figure, *paths: str | Path) -> None:
         metadata = {"CreationDate": None} if kind == "pdf" else None
         data = io.BytesIO()
         figure.savefig(data, format=kind, dpi=DPI, metadata=metadata)
-        with translated_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_bytes(path, data.getbuffer())
 
 
