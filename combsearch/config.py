@@ -223,7 +223,7 @@ class SearchConfig:
     width: int = _option(16, "largest hidden width; also the width whose initialisation is used")
     depth: int = _option(3, "hidden layers")
     target: float = _option(0.995, "accuracy that makes a restart a success")
-    restarts: int = _option(16, "training runs a shape and cell")
+    restarts: int = _option(32, "training runs a shape and cell")
     cells: tuple[str, ...] = _option(CELLS, "pairs RATE:SCHEDULE")
     epochs: int = _option(50, "passes over the points")
     batch_size: int = _option(128, "points a step")
@@ -308,10 +308,10 @@ def _digest(config: Any) -> str:
 
 def changed(config: Any) -> dict[str, Any]:
     """The fields that differ from their default, nested configurations likewise."""
-    changed: dict[str, Any] = {}
+    different: dict[str, Any] = {}
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
         if value != spec.default:
             nested = dataclasses.is_dataclass(value)
-            changed[spec.name] = changed(value) if nested else _plain(value, spec.default)
-    return changed
+            different[spec.name] = changed(value) if nested else _plain(value, spec.default)
+    return different

@@ -49,7 +49,7 @@ class NetShape:
     @classmethod
     def from_hidden(cls, hidden: Sequence[int], inputs: int = 2, outputs: int = 1) -> NetShape:
         """The shape with these hidden widths."""
-        return cls((inputs, *hidden, outputs))
+        return cls(_as_ints((inputs, *hidden, outputs)))
 
     @classmethod
     def parse(cls, text: str, inputs: int = 2, outputs: int = 1) -> NetShape:
@@ -70,7 +70,7 @@ class NetShape:
     @classmethod
     def from_json(cls, widths: Sequence[int]) -> NetShape:
         """The inverse of ``to_json``."""
-        return cls(tuple(widths))
+        return cls(_as_ints(widths))
 
     def to_json(self) -> list[int]:
         """All widths, input and output too: ``[2, 7, 3, 3, 1]``."""
@@ -229,6 +229,11 @@ class MaskBatch:
             for word in np.flatnonzero(bits):
                 covered[:, line] |= (self.words[:, word] & bits[word]) != 0
         return covered
+
+
+def _as_ints(widths: Sequence[Any]) -> tuple[int, ...]:
+    """numpy's whole numbers as Python's; others stay, for ``NetShape`` to refuse."""
+    return tuple(int(w) if isinstance(w, np.integer) else w for w in widths)
 
 
 def _as_bytes(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:

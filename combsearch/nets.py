@@ -410,7 +410,7 @@ def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     if not path.is_file():
         raise UsageError(f"there is no file {path}; it must be a network saved as .npz")
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except Exception as error:  # zipfile and numpy raise many kinds on damaged files
         raise CorruptDataError(f"{path} is not a readable .npz file: {error}") from error

@@ -39,13 +39,17 @@ def import_object(kind: str, spec: str) -> object:
         UsageError: when the module cannot be imported or has no such name.
     """
     module_name, _, attribute = spec.partition(":")
+    if not module_name or not attribute:
+        raise UsageError(f"{kind} {spec!r} is not of the form pkg.module:Name")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a user's module may fail in any way while it is imported
-        raise UsageError(f"cannot import {kind} {spec!r}: {type(error).__name__}: {error}") from error
+        raise UsageError(
+            f"cannot import {kind} {spec!r}: {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, attribute):
         names = [n for n in vars(module) if not n.startswith("_")]
         raise UsageError(

@@ -63,27 +63,50 @@ def _forward(w: Any, x: Any, sample: int, a: Any, widths: Any) -> tuple[int, int
 
 
 @functools.partial(compiled, inline="always")
-def _block(w: Any, g: Any, x: Any, sample: int, valid: int, a: Any, e: Any, widths: Any) -> None:
-    """Add the gradients of the BLOCK samples from ``sample``, of which ``valid`` count.
+def _gradients(w: Any, g: Any, x: Any, sample: int, batch: int, a: Any, widths: Any) -> None:
+    """Add the gradients of a minibatch, the samples from ``sample``, block by block.
 
-    The deltas of a layer lie where its activations do.
+    The forward pass of each block is interleaved with the backward pass of the block
+    before: neither waits for the other, so the core always has work at hand. The two
+    take turns with the two halves of ``a``. A layer's deltas replace its activations.
     """
-    at, here = _forward(w, x, sample, a, widths)
-    last = widths.size - 2
-    output_step(w, g, at, a, here, widths[last], x, sample, widths[0], valid, e)
-    if last == 1:
-        first_gradient(g, e, x, sample, widths[0], widths[1])
-        return
-    for k in range(last - 1, 0, -1):
-        fan, out = widths[k], widths[k + 1]
-        at -= (fan + 1) * out
-        below = here - BLOCK * fan
-        gradient(g, at, e, here, a, below, fan, out)
-        if k > 1:
-            hidden_delta(w, at, e, here, below, a, below, fan, out)
-        else:
-            first_step(w, g, at, e, here, a, x, sample, widths[0], fan, out)
-        here = below
+    inputs, last = widths[0], widths.size - 2
+    half = a.size // LANES // 2
+    blocks = (batch + BLOCK - 1) // BLOCK
+    for block in range(-1, blocks):
+        back, ahead = block >= 0, block + 1 < blocks
+        now, after = sample + block * BLOCK, sample + (block + 1) * BLOCK
+        this, other = (block & 1) * half, (block + 1 & 1) * half
+        at, here = 0, this
+        for k in range(last):
+            at += (widths[k] + 1) * widths[k + 1]
+            here += BLOCK * widths[k + 1]
+        here -= BLOCK * widths[last]
+        if back:
+            valid = batch - block * BLOCK
+            output_step(w, g, at, a, here, widths[last], x, now, inputs, valid, a)
+            if last == 1:
+                first_gradient(g, a, here, x, now, inputs, widths[1])
+        if ahead:
+            first_layer(w, x, after, a, other, inputs, widths[1])
+        at_ahead, source = (inputs + 1) * widths[1], other
+        for k in range(last - 1, 0, -1):
+            fan, out = widths[k], widths[k + 1]
+            if back:
+                at -= (fan + 1) * out
+                below = here - BLOCK * fan
+                gradient(g, at, a, here, a, below, fan, out)
+                if k > 1:
+                    hidden_delta(w, at, a, here, below, a, below, fan, out)
+                else:
+                    first_step(w, g, at, a, here, a, below, x, now, inputs, fan, out)
+                here = below
+            if ahead:
+                fan, out = widths[last - k], widths[last - k + 1]
+                to = source + BLOCK * fan
+                hidden_layer(w, at_ahead, a, source, to, fan, out)
+                at_ahead += (fan + 1) * out
+                source = to
 
 
 @compiled
@@ -98,18 +121,16 @@ def _gather(samples: Any, order: Any, batch: int, x: Any) -> None:
 
 @compiled
 def _train(
-    w: Any, v: Any, m: Any, rates: Any, batches: Any, widths: Any, a: Any, e: Any, g: Any,
-    batch: int, steps: int, first: int, last: int, momentum: Any, decay: Any, mean: Any,
+    w: Any, v: Any, m: Any, rates: Any, batches: Any, widths: Any, a: Any, g: Any, batch: int,
+    steps: int, first: int, last: int, momentum: Any, decay: Any, mean: Any,
 ) -> None:  # fmt: skip
     align_stack()
     count = g.size // LANES
     padded = (batch + BLOCK - 1) // BLOCK * BLOCK
-    start = first // steps
+    start = first // steps * steps
     clear(g, count)
     for step in range(first, last):
-        x, sample = batches[step // steps - start], step % steps * padded
-        for done in range(0, batch, BLOCK):
-            _block(w, g, x, sample + done, batch - done, a, e, widths)
+        _gradients(w, g, batches, (step - start) * padded, batch, a, widths)
         update(w, v, m, g, rates, step // steps, count, mean, decay, momentum)
 
 
@@ -132,8 +153,9 @@ def _flat(array: Floats) -> Floats:
     return array.reshape(array.shape[0], -1)
 
 
-def _hidden(widths: tuple[int, ...]) -> Floats:
-    return aligned((sum(widths[1:])) * BLOCK * LANES)
+def _hidden(widths: tuple[int, ...], blocks: int) -> Floats:
+    """Room for the activations of ``blocks`` blocks."""
+    return aligned(blocks * sum(widths[1:-1]) * BLOCK * LANES)
 
 
 def gather(samples: Floats, orders: npt.NDArray[np.int32], batch: int) -> Floats:
@@ -166,13 +188,13 @@ def train(
         momentum, decay: of SGD: v = momentum v + gradient + decay w; w = (w - rate v) m.
     """
     steps = batches.shape[1] // (-(-batch // BLOCK) * BLOCK)
-    flat = batches.reshape(batches.shape[0], -1)
-    a, e, g = _hidden(widths), _hidden(widths), aligned(parameters(widths) * LANES)
+    flat = batches.reshape(-1)
+    a, g = _hidden(widths, 2), aligned(parameters(widths) * LANES)
     shape = np.array(widths, np.int64)
     constants = np.float32(momentum), np.float32(decay), np.float32(1 / batch)
     # A call a group, so that a signal is served between two of them.
     for wg, vg, mg, rg in zip(_flat(w), _flat(v), _flat(m), _flat(rates), strict=True):
-        _train(wg, vg, mg, rg, flat, shape, a, e, g, batch, steps, first, last, *constants)
+        _train(wg, vg, mg, rg, flat, shape, a, g, batch, steps, first, last, *constants)
 
 
 def score(
@@ -186,7 +208,7 @@ def score(
     x = aligned(count * samples.shape[1])
     x[: samples.size] = samples.reshape(-1)
     scores = aligned(w.shape[0], 2, LANES)
-    a, shape = _hidden(widths), np.array(widths, np.int64)
+    a, shape = _hidden(widths, 1), np.array(widths, np.int64)
     for wg, sg in zip(_flat(w), _flat(scores), strict=True):
         _score(wg, x, samples.shape[0], shape, a, sg)
     finite = np.isfinite(scores[:, 1]) & np.isfinite(w).all(axis=1)

@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from .vector import LANES, Code, Value, operation, splat
 
-BLOCK = 16  # samples whose gradients are added to memory together
+BLOCK = 8  # samples whose gradients are added to memory together
 TILE = 4  # samples that share a load of a weight: enough to hide the latency of an addition
 UNROLLED = 8  # largest fan-in of a hidden layer with straight-line code
 UNROLLED_INPUTS = 2  # the same for the first layer
@@ -263,19 +263,19 @@ def _write_gradient(
 
 
 def _write_first_gradient(
-    c: Code, g: Value, e: Value, x: Value, sample: Value, inputs: Value, out: Value
+    c: Code, g: Value, e: Value, delta: Value, x: Value, sample: Value, inputs: Value, out: Value
 ) -> None:
-    read, deltas = _input_reader(c, x, sample, inputs), _reader(c, e, c.index(0))
+    read, deltas = _input_reader(c, x, sample, inputs), _reader(c, e, delta)
     c.by_size(
         inputs, UNROLLED_INPUTS, lambda size: _gradients(c, size, g, inputs, out, deltas, read)
     )
 
 
 def _write_first_step(
-    c: Code, w: Value, g: Value, at: Value, e: Value, source: Value, a: Value,
+    c: Code, w: Value, g: Value, at: Value, e: Value, source: Value, a: Value, active: Value,
     x: Value, sample: Value, inputs: Value, fan: Value, out: Value,
 ) -> None:  # fmt: skip
-    w, activation = c.at(w, at), _reader(c, a, c.index(0))
+    w, activation = c.at(w, at), _reader(c, a, active)
     delta, read = _reader(c, e, source), _input_reader(c, x, sample, inputs)
 
     def write(size: int | None, width: int | None) -> None:
@@ -359,16 +359,16 @@ def gradient(_context, g, at, e, delta, a, source, fan, out):
 
 
 @intrinsic
-def first_gradient(_context, g, e, x, sample, inputs, out):
+def first_gradient(_context, g, e, delta, x, sample, inputs, out):
     """Adds the block's gradients of the first layer's parameters."""
-    return operation(_write_first_gradient, "aaaiii", (g, e, x, sample, inputs, out))
+    return operation(_write_first_gradient, "aaiaiii", (g, e, delta, x, sample, inputs, out))
 
 
 @intrinsic
-def first_step(_context, w, g, at, e, source, a, x, sample, inputs, fan, out):
+def first_step(_context, w, g, at, e, source, a, active, x, sample, inputs, fan, out):
     """The first layer's gradients from the deltas of the second; its own deltas are not stored."""
-    arguments = (w, g, at, e, source, a, x, sample, inputs, fan, out)
-    return operation(_write_first_step, "aaiaiaaiiii", arguments)
+    arguments = (w, g, at, e, source, a, active, x, sample, inputs, fan, out)
+    return operation(_write_first_step, "aaiaiaiaiiii", arguments)
 
 
 @intrinsic

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy.typing as npt
-import torch
 
 Array = npt.NDArray[Any]
 
@@ -185,43 +184,48 @@ def train_mlp(
     lr: float,
     schedule: str,
     epochs: int,
-    dtype: torch.dtype,
+    dtype: str,
 ) -> tuple[list[Array], list[Array]]:
     """Train one MLP with torch.nn and torch.optim; new weights [out, in] and biases [out].
 
     ``batches`` are (epoch, x, y). Momentum 0.9, weight decay 5e-4; the losses are binary
     cross-entropy for one output, else cross-entropy.
     """
+    import torch
+
+    kind = getattr(torch, dtype)
     layers = []
     for weight, bias in zip(weights, biases, strict=True):
-        layer = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=dtype)
+        layer = torch.nn.Linear(weight.shape[1], weight.shape[0], dtype=kind)
         layer.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
-        layers += [layer, torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
+        layers.append(layer)
+    steps: list[torch.nn.Module] = [layers[0]]
+    for layer in layers[1:]:
+        steps += [torch.nn.ReLU(), layer]
+    model = torch.nn.Sequential(*steps)
     optimiser = torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
-    scheduler = {
-        "constant": lambda: torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1),
-        "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs),
-        "step": lambda: torch.optim.lr_scheduler.MultiStepLR(optimiser, [15, 30]),
-    }[schedule]()
+    schedulers: Any = torch.optim.lr_scheduler
+    if schedule == "cosine":
+        scheduler = schedulers.CosineAnnealingLR(optimiser, epochs)
+    else:
+        scheduler = schedulers.MultiStepLR(optimiser, [15, 30] if schedule == "step" else [])
     now = 0
     for epoch, x, y in batches:
         while now < epoch:
             scheduler.step()
             now += 1
-        logits = model(torch.tensor(x, dtype=dtype))
+        logits = model(torch.tensor(x, dtype=kind))
         if logits.shape[1] == 1:
-            loss = torch.nn.BCEWithLogitsLoss()(logits[:, 0], torch.tensor(y, dtype=dtype))
+            loss = torch.nn.BCEWithLogitsLoss()(logits[:, 0], torch.tensor(y, dtype=kind))
         else:
             loss = torch.nn.CrossEntropyLoss()(logits, torch.tensor(y, dtype=torch.int64))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        with torch.no_grad():
-            for layer, mask, bias_mask in zip(model[::2], masks, bias_masks, strict=True):
-                layer.weight *= torch.tensor(mask)
-                layer.bias *= torch.tensor(bias_mask)
+        for layer, mask, bias_mask in zip(layers, masks, bias_masks, strict=True):
+            layer.weight.data.mul_(torch.tensor(mask))
+            layer.bias.data.mul_(torch.tensor(bias_mask))
     return (
-        [layer.weight.detach().numpy() for layer in model[::2]],
-        [layer.bias.detach().numpy() for layer in model[::2]],
+        [layer.weight.detach().numpy() for layer in layers],
+        [layer.bias.detach().numpy() for layer in layers],
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -56,6 +57,31 @@ def test_the_first_commit_wins(tmp_path: Path) -> None:
     assert not durable.commit_new(path, b"second")
     assert path.read_bytes() == b"first"
     assert os.listdir(tmp_path) == ["run.json"]
+
+
+@pytest.mark.parametrize(
+    ("commit", "name"), [(durable.commit_new, "link"), (durable.write_bytes, "replace")]
+)
+def test_data_reach_the_disk_before_the_name_and_the_name_before_the_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: Callable[..., Any], name: str
+) -> None:
+    calls = []
+
+    def traced(call: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(first: Any, *more: Any, **named: Any) -> Any:
+            kind = ""
+            if call == "fsync":
+                kind = " folder" if stat.S_ISDIR(os.fstat(first).st_mode) else " file"
+            calls.append(call + kind)
+            return real(first, *more, **named)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        for call in ("write", "fsync", "link", "replace"):
+            patch.setattr(os, call, traced(call, getattr(os, call)))
+        commit(tmp_path / "a", DATA)
+    assert calls == ["write", "fsync file", name, "fsync folder"]
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
