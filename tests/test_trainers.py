@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ def naive_fit(
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_loop_equals_torch_modules(steps: int, schedule: str) -> None:
     recipe = Recipe(schedule=Schedule(schedule))
-    nets, keys = make_nets("7,3,3", 2, np.array([0, 40]))
+    nets, keys = make_nets("7,3,3", 1, np.array([40]))
     found = LoopTrainer("float64").fit(nets, TASK, recipe, keys, slice(0, steps))
     expected = naive_fit(nets, TASK, recipe, keys, steps, "float64")
     assert distances(found, expected).max() < 1e-10
@@ -186,32 +187,46 @@ def test_loop_keeps_momenta_as_the_formula_says() -> None:
 # ---- every backend, against the loop -------------------------------------------------
 
 
+STEPS = (1, 100, 390)
+
+
+@cache
+def looped(text: str, n: int, density: float, dtype: str) -> tuple[NetBatch, ...]:
+    """What the loop makes of such networks after each of ``STEPS``, all schedules in turn."""
+    nets, keys = make_nets(text, n, MIXED_RESTARTS[:n], density)
+    now, done = 0, []
+    for steps in STEPS:
+        nets = LoopTrainer(dtype).fit(nets, TASK, mixed_recipes(n), keys, slice(now, steps))
+        done.append(nets)
+        now = steps
+    return tuple(done)
+
+
+MIXED_RESTARTS = np.array([0, 17, 1, 16, 3, 15])
+
+
+def mixed_recipes(n: int) -> list[Recipe]:
+    return [Recipe(schedule=Schedule(SCHEDULES[i % 3])) for i in range(n)]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("text", NARROW)
 def test_backend_equals_loop_on_narrow_shapes(backend: str, text: str) -> None:
-    nets, keys = make_nets(text, 6, np.array([0, 1, 17, 15, 16, 3]))
-    recipes = [Recipe(schedule=Schedule(name)) for name in SCHEDULES * 2]
-    loop, now = nets, 0
-    for steps in (1, 100, 390):
-        loop = LoopTrainer().fit(loop, TASK, recipes, keys, slice(now, steps))
-        found = get_trainer(backend).fit(nets, TASK, recipes, keys, slice(0, steps))
+    nets, keys = make_nets(text, 3, MIXED_RESTARTS[:3])
+    for steps, loop in zip(STEPS, looped(text, 3, 0.75, "float32"), strict=True):
+        found = get_trainer(backend).fit(nets, TASK, mixed_recipes(3), keys, slice(0, steps))
         assert distances(found, loop).max() <= 1e-5
         assert distances(found, loop, "momenta").max() <= 1e-4
-        now = steps
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("text", WIDE)
 def test_backend_errs_no_more_than_eager_on_wide_shapes(backend: str, text: str) -> None:
-    nets, keys = make_nets(text, 5, density=0.9)
-    exact, eager, now = nets, nets, 0
-    for steps in (1, 100, 390):
-        exact = LoopTrainer("float64").fit(exact, TASK, Recipe(), keys, slice(now, steps))
-        eager = LoopTrainer().fit(eager, TASK, Recipe(), keys, slice(now, steps))
-        found = get_trainer(backend).fit(nets, TASK, Recipe(), keys, slice(0, steps))
-        error = np.median(distances(found, exact))
-        assert error <= 10 * np.median(distances(eager, exact))
-        now = steps
+    nets, keys = make_nets(text, 5, MIXED_RESTARTS[:5], density=0.9)
+    exacts, eagers = (looped(text, 5, 0.9, dtype) for dtype in ("float64", "float32"))
+    for steps, exact, eager in zip(STEPS, exacts, eagers, strict=True):
+        found = get_trainer(backend).fit(nets, TASK, mixed_recipes(5), keys, slice(0, steps))
+        assert np.median(distances(found, exact)) <= 10 * np.median(distances(eager, exact))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -281,16 +296,13 @@ def test_rows_that_are_read_only_or_unaligned_are_fine(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["loop", *BACKENDS])
 def test_a_huge_rate_is_reported_as_divergence(backend: str) -> None:
-    nets, keys = make_nets("7,3,3", 12, density=1)
-    recipe = Recipe(lr=100, schedule=Schedule("constant"))
+    # Of 256 such networks on the spiral all had a loss that is not finite within 40 steps.
+    nets, keys = make_nets("16,16,16", 6, density=1)
+    recipes = [Recipe(lr=lr, schedule=Schedule("constant")) for lr in [100, 100, 100, 0.05] * 2]
     trainer = get_trainer(backend)
-    scores = trainer.score(trainer.fit(nets, TASK, recipe, keys, slice(0, 300)), TASK)
-    finite = LoopTrainer().fit(nets, TASK, recipe, keys, slice(0, 300))
-    bad = ~np.isfinite(vectors(finite)).all(axis=1)
-    assert bad.sum() >= 6
-    assert scores.diverged.sum() >= 6
-    good = trainer.score(trainer.fit(nets, TASK, Recipe(), keys, slice(0, 300)), TASK)
-    assert not good.diverged.any()
+    scores = trainer.score(trainer.fit(nets, TASK, recipes[:6], keys, slice(0, 60)), TASK)
+    assert scores.diverged.tolist() == [True, True, True, False, True, True]
+    assert ((scores.correct >= 0) & (scores.correct <= TASK.points)).all()
 
 
 @pytest.mark.parametrize("backend", ["loop", *BACKENDS])
@@ -520,7 +532,7 @@ def test_chunks_are_halved_when_memory_runs_out(
 def test_one_network_too_large_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     nets, keys = make_nets("5,3", 4)
     fail_above(0, monkeypatch, MemoryError())
-    with pytest.raises(CombsearchError, match=r"one network of 39 parameters does not fit.*cpu"):
+    with pytest.raises(CombsearchError, match=r"one network of 37 parameters does not fit.*cpu"):
         VmapTrainer().fit(nets, TASK, Recipe(), keys, slice(0, 9))
 
 

@@ -42,7 +42,7 @@ class Layout:
         """[..., P] as named views [..., *shape]; one split, so that its gradient is one cat."""
         parts = torch.split(flat, [math.prod(shape) for shape in self.shapes.values()], dim=-1)
         named = zip(self.shapes.items(), parts, strict=True)
-        return {name: part.view(*part.shape[:-1], *shape) for (name, shape), part in named}
+        return {name: part.view((*part.shape[:-1], *shape)) for (name, shape), part in named}
 
 
 class Minibatches:
