@@ -1,1 +1,1 @@
-"""Compiled kernels: arrays in, arrays out, no combsearch types; installed as ``combsearch.kernels``."""
+"""Compiled kernels: arrays in, arrays out; installed as ``combsearch.kernels``."""

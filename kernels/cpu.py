@@ -8,6 +8,7 @@ for why a network's result never depends on the rest of its group.
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,12 @@ def aligned(*shape: int) -> Floats:
 
 def parameters(widths: tuple[int, ...]) -> int:
     """Number of weights and biases of a network with these neurons a layer."""
-    return sum((fan + 1) * out for fan, out in zip(widths, widths[1:], strict=False))
+    return sum((fan + 1) * out for fan, out in itertools.pairwise(widths))
 
 
 @functools.partial(compiled, inline="always")
 def _forward(w: Any, x: Any, sample: int, a: Any, widths: Any) -> tuple[int, int]:
-    """Activations of all hidden layers; returns where the last one and the output's weights start."""
+    """Activations of all hidden layers; where the output's weights and the last ones start."""
     first_layer(w, x, sample, a, 0, widths[0], widths[1])
     at, source = (widths[0] + 1) * widths[1], 0
     for k in range(2, widths.size - 1):
@@ -185,7 +186,8 @@ def train(
         batches: from ``gather``, the epochs from that of step ``first`` on.
         widths: neurons a layer: inputs, one hidden layer or more, 1 output.
         batch: samples of a minibatch.
-        momentum, decay: of SGD: v = momentum v + gradient + decay w; w = (w - rate v) m.
+        momentum, decay: of SGD: v = momentum v + gradient + decay w, then w = w - rate v
+            where the mask is 1, else 0.
     """
     steps = batches.shape[1] // (-(-batch // BLOCK) * BLOCK)
     flat = batches.reshape(-1)

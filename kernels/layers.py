@@ -115,18 +115,14 @@ def _labels(c: Code, x: Value, sample: Value, inputs: Value) -> Callable[[int], 
 
 
 def _rectified(c: Code, a: Value, to: Value) -> Finish:
-    return lambda n, b, s: c.store(
-        c.where_positive(s, s), a, to, c.times(n, BLOCK), b
-    )
+    return lambda n, b, s: c.store(c.where_positive(s, s), a, to, c.times(n, BLOCK), b)
 
 
 def _write_first(
     c: Code, w: Value, x: Value, sample: Value, a: Value, to: Value, inputs: Value, out: Value
 ) -> None:
     read, finish = _input_reader(c, x, sample, inputs), _rectified(c, a, to)
-    c.by_size(
-        inputs, UNROLLED_INPUTS, lambda size: _dense(c, size, w, inputs, out, read, finish)
-    )
+    c.by_size(inputs, UNROLLED_INPUTS, lambda size: _dense(c, size, w, inputs, out, read, finish))
 
 
 def _write_hidden(
@@ -159,7 +155,9 @@ def _write_output(
                 activation = read(i, b)
                 total = c.fma(delta[b], activation, total)
                 back = c.fma(weight, delta[b], splat(0))
-                c.store(c.where_positive(activation, back), e, source, c.times(c.index(i), BLOCK), b)
+                c.store(
+                    c.where_positive(activation, back), e, source, c.times(c.index(i), BLOCK), b
+                )
             c.store(total, g, i)
 
         _each(c, size, fan, neuron)
@@ -308,7 +306,7 @@ def _write_update(
         gradient = c.fma(decay, weight, c.b.fmul(c.load(g, p), mean))
         velocity = c.fma(momentum, c.load(v, p), gradient)
         c.store(velocity, v, p)
-        c.store(c.b.fmul(c.fma(step, velocity, weight), c.load(m, p)), w, p)
+        c.store(c.where_positive(c.load(m, p), c.fma(step, velocity, weight)), w, p)
         c.store(splat(0), g, p)
 
 

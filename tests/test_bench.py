@@ -19,7 +19,11 @@ from combsearch.trainers import get_trainer
 
 def test_batched_products_take_the_same_step() -> None:
     """The hand-written step, uncompiled, against the loop trainer over five steps."""
-    task, shape, recipe = cubist_spiral(), NetShape.parse("7,3,3"), Recipe(schedule=Schedule("constant"))
+    task, shape, recipe = (
+        cubist_spiral(),
+        NetShape.parse("7,3,3"),
+        Recipe(schedule=Schedule("constant")),
+    )
     nets, keys = bench._networks(shape, 3)
     expected = get_trainer("loop").fit(nets, task, recipe, keys, slice(0, 5))
     names = [f"{kind}{layer}" for layer in range(4) for kind in ("weight", "bias")]
@@ -34,7 +38,9 @@ def test_batched_products_take_the_same_step() -> None:
         y = torch.from_numpy(task.y[rows].astype(np.float32))
         w, v = bmm._step(w, v, m, x, y, torch.full((3, 1, 1), 0.05))
     for name, p in zip(names, w, strict=True):
-        np.testing.assert_allclose(p.numpy().reshape(expected.params[name].shape), expected.params[name], atol=1e-6)
+        np.testing.assert_allclose(
+            p.numpy().reshape(expected.params[name].shape), expected.params[name], atol=1e-6
+        )
 
 
 def test_networks_differ() -> None:

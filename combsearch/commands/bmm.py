@@ -18,7 +18,12 @@ Parameters = list[torch.Tensor]
 
 
 def _step(
-    w: Parameters, v: Parameters, m: Parameters, x: torch.Tensor, y: torch.Tensor, rate: torch.Tensor
+    w: Parameters,
+    v: Parameters,
+    m: Parameters,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    rate: torch.Tensor,
 ) -> tuple[Parameters, Parameters]:
     """One step of SGD for n networks: w = [weight [n, out, in], bias [n, out, 1], ...].
 

@@ -8,9 +8,10 @@ parameters w, momenta v, mask m, rate r, momentum u and weight decay d::
 
     g = gradient of the mean loss over the batch     (of the masked network; not masked)
     v = u * v + (g + d * w)                          (not masked)
-    w = (w - r * v) * m
+    w = w - r * v where m is 1, else 0
 
-as ``torch.optim.SGD`` without dampening, followed by the mask.
+as ``torch.optim.SGD`` without dampening, followed by the mask (chosen, not multiplied, so that
+a masked parameter is 0 even in a network that has diverged).
 """
 
 from __future__ import annotations

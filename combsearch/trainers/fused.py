@@ -61,8 +61,8 @@ class FusedTrainer:
         on_step: OnStep | None = None,
     ) -> NetBatch:
         """See ``Trainer.fit``; ``on_step`` is not possible."""
-        shape = _shape(nets, task, on_step)
         plan = plan_fit(nets, task, recipe, keys, steps)
+        shape = _shape(nets, task, on_step)
         nets = nets.numpy()
         w, v = _flat(nets.params), _flat(nets.momenta)
         m = _flat(nets.masks)

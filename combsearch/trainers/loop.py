@@ -84,13 +84,14 @@ class _Run:
         """One optimiser step."""
         x, y = batches(step, int(plan.blocks[self.index]))
         w = self.w.requires_grad_()
-        logits, state = self.network.apply(self.layout.unpack(w), self.state, x)
-        (g,) = torch.autograd.grad(mean_loss(logits, y), w)
+        with torch.enable_grad():
+            logits, state = self.network.apply(self.layout.unpack(w), self.state, x)
+            (g,) = torch.autograd.grad(mean_loss(logits, y), w)
         self.state = {name: a.detach() for name, a in state.items()}
         rate = float(plan.rates[self.index, step // plan.steps_per_epoch])
         with torch.no_grad():
             self.v = plan.recipe.momentum * self.v + (g + plan.recipe.weight_decay * w)
-            self.w = (w - rate * self.v) * self.m
+            self.w = torch.where(self.m != 0, w - rate * self.v, 0.0)
 
 
 def _runs(nets: NetBatch, dtype: torch.dtype) -> list[_Run]:

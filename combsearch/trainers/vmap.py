@@ -97,11 +97,11 @@ class VmapTrainer:
     ) -> _Chunk:
         device = torch.device(self.device)
         layout = Layout.of(nets)
-        part = nets[index]
+        part = nets[index]  # a copy, since an array indexes
         setup = _Setup(nets.network, layout, plan, batches, lift(nets.network, layout), self.graphs)
         kinds = (part.params, part.momenta, part.masks)
         w, v, m = (layout.pack(kind, device, torch.float32) for kind in kinds)
-        state = {name: as_tensor(a, device).clone() for name, a in part.state.items()}
+        state = {name: as_tensor(a, device) for name, a in part.state.items()}
         rates = torch.as_tensor(plan.rates[index], device=device, dtype=torch.float32)
         return _Chunk(setup, index, w, v, m, state, rates, plan.start)
 
@@ -153,6 +153,7 @@ class _Chunk:
     ) -> None:
         self.setup, self.index, self.step = setup, index, step
         self.w, self.v, self.m, self.state, self.rates = w, v, m, state, rates
+        self.off = m == 0
         self._captured: Update | None = None
 
     def run(self, stop: int) -> None:
@@ -180,7 +181,7 @@ class _Chunk:
         for name, a in state.items():
             self.state[name].copy_(a)
         self.v.mul_(recipe.momentum).add_(decayed)
-        self.w.addcmul_(rates, self.v, value=-1).mul_(self.m)
+        self.w.addcmul_(rates, self.v, value=-1).masked_fill_(self.off, 0)
 
     def gradients(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, Arrays]:
         """Gradients [net, P] and new state; changes nothing."""
@@ -209,6 +210,7 @@ class _Chunk:
         part = nets[self.index]
         for mine, new in ((self.w, part.params), (self.v, part.momenta), (self.m, part.masks)):
             mine.copy_(self.setup.layout.pack(new, mine.device, mine.dtype))
+        self.off.copy_(self.m == 0)
         for name, a in part.state.items():
             self.state[name].copy_(as_tensor(a))
 
@@ -232,7 +234,7 @@ def capture(chunk: _Chunk, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor
     torch.cuda.current_stream(x.device).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        with torch.cuda.device(x.device), torch.cuda.graph(graph):
             chunk.update(*own)
     except RuntimeError as error:
         if is_out_of_memory(error):
@@ -274,7 +276,8 @@ def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep)
     """All chunks take a step, ``on_step`` sees all networks, and so on."""
     for step in range(plan.start, plan.stop):
         chunks = [part for chunk in chunks for part in _advance(chunk, step + 1)]
-        changed = on_step(step, _in_order([(chunk.index, chunk.nets()) for chunk in chunks]))
+        with torch.enable_grad():  # for a callback that takes gradients of its own
+            changed = on_step(step, _in_order([(c.index, c.nets()) for c in chunks]))
         if changed is not None:
             check_replacement(changed, nets)
             for chunk in chunks:
