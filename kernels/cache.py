@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from .vector import LANES
 
 _FOLDER = Path(__file__).parent
+_ROOM = 2**23  # bytes that must be free on the disk; the kernels take a tenth
 
 
 def cache_folder() -> Path:
@@ -25,16 +28,29 @@ def cache_folder() -> Path:
     return Path(base) / f"kernels-{digest.hexdigest()[:16]}"
 
 
+def _writable_folder() -> Path | None:
+    """The cache folder, made if need be; None where it cannot be had.
+
+    Without it nothing is kept: numba would fall back to a folder beside the source,
+    which a change of another file does not clear, and would fail on a full disk.
+    """
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder if shutil.disk_usage(folder).free >= _ROOM else None
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home folder
+        return None
+
+
 def compiled(function: Callable[..., Any], inline: str = "never") -> Any:
     """``numba.njit`` of ``function``, cached on disk where a cache folder can be written.
 
     numba itself looks only at the file of ``function``; a change of the files that it
     calls would go unnoticed. Hence a folder for each state of all sources.
     """
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    folder = _writable_folder()
+    if folder is None:
         return numba.njit(error_model="numpy", inline=inline)(function)
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder)  # read once, while the decorator runs

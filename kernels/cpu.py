@@ -31,10 +31,11 @@ from .layers import (
 )
 from .vector import LANES
 
-__all__ = ["BLOCK", "LANES", "aligned", "gather", "parameters", "score", "train"]
+__all__ = ["BLOCK", "LANES", "aligned", "gather", "padded", "parameters", "score", "train"]
 
 Floats = npt.NDArray[np.float32]
 _ALIGNMENT = 64  # bytes
+_SCORED = 2**20  # samples of one call of _score, which counts in float32: exact up to 2**24
 
 
 def aligned(*shape: int) -> Floats:
@@ -48,6 +49,11 @@ def aligned(*shape: int) -> Floats:
 def parameters(widths: tuple[int, ...]) -> int:
     """Number of weights and biases of a network with these neurons a layer."""
     return sum((fan + 1) * out for fan, out in itertools.pairwise(widths))
+
+
+def padded(batch: int) -> int:
+    """Samples of a minibatch, made up to whole blocks."""
+    return -(-batch // BLOCK) * BLOCK
 
 
 @functools.partial(compiled, inline="always")
@@ -145,13 +151,34 @@ def _score(w: Any, x: Any, samples: int, widths: Any, a: Any, scores: Any) -> No
         output_score(w, at, a, source, fan, x, sample, widths[0], samples - sample, scores)
 
 
-def _flat(array: Floats) -> Floats:
-    """[group, parameter, lane] as [group, float]; refuses what the kernels would misread."""
-    if array.dtype != np.float32 or not array.flags.c_contiguous or array.shape[-1] != LANES:
-        raise ValueError(f"expected contiguous float32 [group, ..., {LANES}], got {array.shape}")
-    if array.ctypes.data % _ALIGNMENT:
-        raise ValueError("array is not aligned to 64 bytes: make it with aligned()")
-    return array.reshape(array.shape[0], -1)
+# The compiled code checks nothing: what it would misread must be refused before.
+def _flat(name: str, array: Floats, groups: int, rows: int) -> Floats:
+    """[group, row, lane] as [group, float]."""
+    expected = (groups, rows, LANES)
+    if array.dtype != np.float32 or array.shape != expected or not array.flags.c_contiguous:
+        found = f"{array.dtype} {array.shape}"
+        raise ValueError(f"{name} must be contiguous float32 {expected}, got {found}")
+    if array.size and array.ctypes.data % _ALIGNMENT:
+        raise ValueError(f"{name} is not aligned to {_ALIGNMENT} bytes: make it with aligned()")
+    return array.reshape(groups, rows * LANES)
+
+
+def _check_samples(name: str, array: Floats, axes: int, widths: tuple[int, ...]) -> None:
+    if len(widths) < 3 or min(widths) < 1 or widths[-1] != 1:
+        raise ValueError(f"widths {widths} must be inputs, one hidden layer or more, and 1 output")
+    if array.dtype != np.float32 or array.ndim != axes or array.shape[-1] != widths[0] + 1:
+        expected = f"{axes} axes, the last of {widths[0]} inputs and the label"
+        found = f"{array.dtype} {array.shape}"
+        raise ValueError(f"{name} must be float32 with {expected}, got {found}")
+
+
+def _check_steps(batches: Floats, batch: int, first: int, last: int) -> int:
+    """Steps an epoch."""
+    steps = int(batches.shape[1]) // padded(batch)
+    if not 0 <= first <= last <= (first // max(steps, 1) + batches.shape[0]) * steps:
+        held = f"{batches.shape[0]} epochs of {steps} steps from that of step {first} on"
+        raise ValueError(f"steps {first} to {last} are not all in batches, which hold {held}")
+    return max(steps, 1)
 
 
 def _hidden(widths: tuple[int, ...], blocks: int) -> Floats:
@@ -167,11 +194,14 @@ def gather(samples: Floats, orders: npt.NDArray[np.int32], batch: int) -> Floats
         orders: int32 [epoch, sample], the order of the samples; an incomplete batch is dropped.
         batch: samples of a minibatch; each is padded to whole blocks.
     """
-    steps, padded = orders.shape[1] // batch, -(-batch // BLOCK) * BLOCK
-    batches = np.zeros((orders.shape[0], steps * padded * samples.shape[1]), np.float32)
+    if orders.size and not 0 <= orders.min() <= orders.max() < samples.shape[0]:
+        found = f"{orders.min()} to {orders.max()}"
+        raise ValueError(f"orders must be 0 to {samples.shape[0] - 1}, got {found}")
+    steps = orders.shape[1] // batch
+    batches = np.zeros((orders.shape[0], steps * padded(batch) * samples.shape[1]), np.float32)
     for order, x in zip(orders, batches, strict=True):
         _gather(samples, order, batch, x)
-    return batches.reshape(orders.shape[0], steps * padded, -1)
+    return batches.reshape(orders.shape[0], steps * padded(batch), samples.shape[1])
 
 
 def train(
@@ -189,13 +219,16 @@ def train(
         momentum, decay: of SGD: v = momentum v + gradient + decay w, then w = w - rate v
             where the mask is 1, else 0.
     """
-    steps = batches.shape[1] // (-(-batch // BLOCK) * BLOCK)
+    _check_samples("batches", batches, 3, widths)
+    steps = _check_steps(batches, batch, first, last)
+    groups, count, epochs = w.shape[0], parameters(widths), max(rates.shape[1], -(-last // steps))
     flat = batches.reshape(-1)
+    states = [_flat(name, s, groups, count) for name, s in (("w", w), ("v", v), ("m", m))]
     a, g = _hidden(widths, 2), aligned(parameters(widths) * LANES)
     shape = np.array(widths, np.int64)
     constants = np.float32(momentum), np.float32(decay), np.float32(1 / batch)
     # A call a group, so that a signal is served between two of them.
-    for wg, vg, mg, rg in zip(_flat(w), _flat(v), _flat(m), _flat(rates), strict=True):
+    for wg, vg, mg, rg in zip(*states, _flat("rates", rates, groups, epochs), strict=True):
         _train(wg, vg, mg, rg, flat, shape, a, g, batch, steps, first, last, *constants)
 
 
@@ -204,14 +237,21 @@ def score(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Right answers and whether all logits and parameters are finite, both [group, LANES].
 
-    Counts are exact up to 2**24 samples.
+    Args:
+        w: weights, float32 [group, parameter, LANES], aligned.
+        samples: float32 [sample, inputs + 1], the label 0.0 or 1.0 in the last column.
+        widths: as in ``train``.
     """
-    count = -(-samples.shape[0] // BLOCK) * BLOCK
-    x = aligned(count * samples.shape[1])
-    x[: samples.size] = samples.reshape(-1)
-    scores = aligned(w.shape[0], 2, LANES)
-    a, shape = _hidden(widths, 1), np.array(widths, np.int64)
-    for wg, sg in zip(_flat(w), _flat(scores), strict=True):
-        _score(wg, x, samples.shape[0], shape, a, sg)
-    finite = np.isfinite(scores[:, 1]) & np.isfinite(w).all(axis=1)
-    return scores[:, 0].astype(np.int64), finite
+    _check_samples("samples", samples, 2, widths)
+    weights = _flat("w", w, w.shape[0], parameters(widths))
+    a, shape, scores = _hidden(widths, 1), np.array(widths, np.int64), aligned(w.shape[0], 2, LANES)
+    correct, finite = np.zeros((w.shape[0], LANES), np.int64), np.array(np.isfinite(w).all(axis=1))
+    for first in range(0, samples.shape[0], _SCORED):
+        part = samples[first : first + _SCORED]
+        x = np.zeros((padded(part.shape[0]), samples.shape[1]), np.float32)
+        x[: part.shape[0]] = part
+        for wg, sg in zip(weights, scores.reshape(w.shape[0], 2 * LANES), strict=True):
+            _score(wg, x.reshape(-1), part.shape[0], shape, a, sg)
+        correct += scores[:, 0].astype(np.int64)
+        finite &= np.isfinite(scores[:, 1])
+    return correct, finite

@@ -115,6 +115,10 @@ class Code:
         """``value`` where ``test`` > 0, else 0 (NaN is not positive)."""
         return self.b.select(self.b.fcmp_ordered(">", test, splat(0)), value, splat(0))
 
+    def rectified(self, value: Value) -> Value:
+        """0 where ``value`` < 0, else ``value`` (NaN stays NaN, so a diverged network shows)."""
+        return self.b.select(self.b.fcmp_ordered("<", value, splat(0)), splat(0), value)
+
     def same_class(self, logit: Value, label: Value) -> Value:
         """1 where logit > 0 just when label > 0, else 0; as floats."""
         positive = [self.b.fcmp_ordered(">", v, splat(0)) for v in (logit, label)]

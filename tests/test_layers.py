@@ -21,11 +21,12 @@ LAYERS = (
     ("kernels",),
     ("errors", "config", "mask", "rng", "registry", "durable"),
     ("canonical", "counting", "connectivity", "flops", "nets", "tasks", "rows"),
-    ("enumeration", "store", "runfile", "shards", "frontier", "trainers"),
+    ("enumeration", "store", "runfile", "shards", "frontier", "trainers", "saved_network"),
     ("pruning", "progress"),
     ("search", "baselines"),
     ("studies",),
     ("engines", "plots", "report"),
+    ("commands",),
     ("cli", "__main__"),
 )
 SEPARATE = (("search", "baselines"), ("engines", "plots", "report"))

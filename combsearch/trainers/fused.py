@@ -7,6 +7,7 @@ is in the batch. For one output, 1 to 5 hidden layers and up to 16 inputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from combsearch.config import Recipe
 from combsearch.errors import UsageError
-from combsearch.kernels import cpu
+from combsearch.mask import NetShape
 from combsearch.nets import MLP, Arrays, NetBatch, Scores
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
@@ -28,6 +29,11 @@ from combsearch.trainers.base import (
     fused_obstacle,
     plan_fit,
 )
+
+try:
+    from combsearch.kernels import cpu
+except ValueError as error:  # of COMBSEARCH_LANES
+    raise UsageError(str(error)) from error
 
 Floats = npt.NDArray[np.float32]
 _MINIBATCH_BYTES = 2**26  # minibatches held at once: the 50 epochs of the spiral take 30 MB
@@ -82,7 +88,7 @@ class FusedTrainer:
         return Scores(correct.reshape(-1)[:n], task.points, ~finite.reshape(-1)[:n])
 
 
-def _shape(nets: NetBatch, task: Task, on_step: OnStep | None):  # type: ignore[no-untyped-def]
+def _shape(nets: NetBatch, task: Task, on_step: OnStep | None) -> NetShape:
     obstacle = fused_obstacle(nets, task, on_step)
     if obstacle is not None:
         raise UsageError(f"trainer 'fused' cannot do this: {obstacle}; 'vmap' and 'loop' can")
@@ -108,7 +114,7 @@ def _fit_block(
 def _segments(task: Task, plan: Plan, block: int) -> Iterator[tuple[int, int, Floats]]:
     """(first step, last step, their minibatches) in pieces of bounded memory."""
     per_epoch = plan.steps_per_epoch
-    size = per_epoch * plan.recipe.batch_size * (task.inputs + 1) * 4
+    size = per_epoch * cpu.padded(plan.recipe.batch_size) * (task.inputs + 1) * 4
     epochs = max(1, _MINIBATCH_BYTES // size)
     epoch = plan.start // per_epoch
     while epoch * per_epoch < plan.stop:
@@ -148,10 +154,8 @@ def _flat(arrays: Arrays) -> Floats:
     """Named arrays [n, ...] as [n, parameter], in the order of the kernels; a copy."""
     layers = range(len(arrays) // 2)
     names = [f"{kind}{layer}" for layer in layers for kind in ("weight", "bias")]
-    return np.concatenate(
-        [np.asarray(arrays[name], np.float32).reshape(len(arrays[name]), -1) for name in names],
-        axis=1,
-    )
+    parts = [np.asarray(arrays[name], np.float32) for name in names]
+    return np.concatenate([a.reshape(len(a), math.prod(a.shape[1:])) for a in parts], axis=1)
 
 
 def _named(flat: Floats, like: Arrays) -> Arrays:
@@ -160,7 +164,7 @@ def _named(flat: Floats, like: Arrays) -> Arrays:
     start = 0
     for layer in range(len(like) // 2):
         for name in (f"weight{layer}", f"bias{layer}"):
-            size = int(np.prod(like[name].shape[1:]))
+            size = math.prod(like[name].shape[1:])
             arrays[name] = flat[:, start : start + size].reshape(like[name].shape)
             start += size
     return {name: arrays[name] for name in like}
@@ -172,10 +176,11 @@ def _grouped(flat: Floats) -> Floats:
     padded = np.zeros((groups * cpu.LANES, flat.shape[1]), np.float32)
     padded[: len(flat)] = flat
     grouped = cpu.aligned(groups, flat.shape[1], cpu.LANES)
-    grouped[:] = padded.reshape(groups, cpu.LANES, -1).transpose(0, 2, 1)
+    grouped[:] = padded.reshape(groups, cpu.LANES, flat.shape[1]).transpose(0, 2, 1)
     return grouped
 
 
 def _ungrouped(grouped: Floats, count: int) -> Floats:
     """The inverse of ``_grouped`` for ``count`` networks."""
-    return grouped.transpose(0, 2, 1).reshape(-1, grouped.shape[1])[:count]
+    groups, size, lanes = grouped.shape
+    return grouped.transpose(0, 2, 1).reshape(groups * lanes, size)[:count]
