@@ -19,11 +19,13 @@ def success_interval(successes: int, runs: int, confidence: float = 0.95) -> tup
         runs: independent runs, 1 or more.
         confidence: probability with which such an interval holds the truth.
     """
-    from scipy.stats import beta
+    if not 0 <= successes <= runs or runs < 1:
+        raise ValueError(f"{successes} successes of {runs} runs: needs 0 <= successes <= runs >= 1")
+    from scipy.special import betaincinv  # quick to import, scipy.stats is not
 
     tail = (1 - confidence) / 2
-    low = beta.ppf(tail, successes, runs - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, runs - successes) if successes < runs else 1.0
+    low = betaincinv(successes, runs - successes + 1, tail) if successes else 0.0
+    high = betaincinv(successes + 1, runs - successes, 1 - tail) if successes < runs else 1.0
     return float(low), float(high)
 
 

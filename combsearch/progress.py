@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 _PLAIN_SECONDS = 10.0
+_RATE_SECONDS = 1.0  # how long to look before a rate means anything
 
 
 def duration(seconds: float) -> str:
-    """``"4 s"``, ``"2 min 05 s"``, ``"3 h 07 min"``."""
+    """``"4 s"``, ``"2 min 05 s"``, ``"3 h 07 min"``, ``"12 d 04 h"``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    minutes = round(seconds / 60)
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"
 
 
-@dataclass(eq=False)
+class Rate:
+    """Work a second, from the first piece of work on: what starts up before does not count."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._done = 0.0
+
+    def add(self, work: float) -> None:
+        """So much more, in any unit, is done now."""
+        if self._began is None:
+            self._began = time.monotonic()
+        else:
+            self._done += work
+
+    def per_second(self) -> float | None:
+        """The rate so far; None while it is too early to say."""
+        elapsed = 0.0 if self._began is None else time.monotonic() - self._began
+        return self._done / elapsed if elapsed >= _RATE_SECONDS and self._done else None
+
+
 class Progress:
-    """Counts work done against work planned; use as a context manager.
+    """Shows on standard error how far something is; use as a context manager.
 
-    Attributes:
+    Args:
         title: what is being done.
-        total: planned work, in any unit (multiply-adds, say).
-        done: work that was finished before.
-        quiet: show nothing.
     """
 
-    title: str
-    total: float
-    done: float = 0.0
-    quiet: bool = False
-    _started: float = field(default_factory=time.monotonic)
-    _before: float = 0.0
-    _shown: float = 0.0
-    _live: Any = None
-    _task: Any = None
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._shown = time.monotonic()
+        self._live: Any = None
+        self._task: Any = None
 
     def __enter__(self) -> Progress:
-        self._started = self._shown = time.monotonic()
-        self._before = self.done
-        if not self.quiet and sys.stderr.isatty():
-            self._live = _live_bar()
+        if sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            self._live = _live_line(len(self._title))
             self._live.start()
-            self._task = self._live.add_task(self.title, total=self.total, completed=self.done, note="")
+            self._task = self._live.add_task(self._title, total=1.0, note="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,43 +70,39 @@ class Progress:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line of its own."""
-        if self.quiet:
-            return
+        """A line that stays."""
         if self._live is not None:
-            self._live.console.print(text, highlight=False)
-        else:
+            self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        elif sys.stderr is not None:
             print(text, file=sys.stderr, flush=True)
 
-    def advance(self, work: float, note: str) -> None:
-        """``work`` more is done; ``note`` is what there is to tell."""
-        self.done += work
-        if self.quiet:
-            return
+    def show(self, share: float, note: str) -> None:
+        """How much is done, 0 to 1, and what there is to tell; a line that is overwritten.
+
+        Where there is no terminal, a line of its own, but one every 10 seconds at most.
+        """
         if self._live is not None:
-            self._live.update(self._task, completed=self.done, note=note)
+            self._live.update(self._task, completed=share, note=note)
         elif time.monotonic() - self._shown >= _PLAIN_SECONDS:
             self._shown = time.monotonic()
-            share = self.done / self.total if self.total else 1.0
-            self.say(f"{self.title}: {share:.0%}, at most {duration(self.left())} left; {note}")
-
-    def left(self) -> float:
-        """Seconds left at the rate so far."""
-        fresh = self.done - self._before
-        elapsed = time.monotonic() - self._started
-        return (self.total - self.done) * elapsed / fresh if fresh else 0.0
+            self.say(f"{self._title}: {note}")
 
 
-def _live_bar() -> Any:
+def _live_line(title: int) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Rich
+    from rich.table import Column
+
+    def text(format: str, least: int) -> TextColumn:
+        # On a narrow terminal the bar and the note give way, so that one line stays one.
+        column = Column(no_wrap=True, overflow="ellipsis", min_width=least)
+        return TextColumn(format, markup=False, table_column=column)
 
     return Rich(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        text("{task.description}", title),
+        BarColumn(bar_width=20),
+        text("{task.percentage:>3.0f}%", 4),
+        text("{task.fields[note]}", 1),
         console=Console(stderr=True),
     )

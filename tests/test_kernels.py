@@ -593,7 +593,7 @@ def test_the_cache_folder_is_named_after_all_sources(
     seen.add(cache.cache_folder())
     monkeypatch.setattr(numba, "__version__", "0.1")
     seen.add(cache.cache_folder())
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 def test_the_cache_folder_is_the_user_s_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,117 +2,132 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import shutil
-import signal
+import math
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
-from combsearch.commands.figures import draw_run
-from combsearch.commands.tables import shape_table
+from combsearch.commands.estimate import estimate, estimate_text
+from combsearch.commands.options import Options
+from combsearch.commands.provenance import provenance
+from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
-from combsearch.durable import write_json
-from combsearch.engines import local_engine
-from combsearch.errors import InterruptedRunError
-from combsearch.mask import NetShape
-from combsearch.nets import save_network
-from combsearch.progress import Progress, duration
+from combsearch.engines import cores, local_engine
+from combsearch.nets import NetBatch
+from combsearch.progress import Progress, Rate, duration
+from combsearch.saved_network import save_network
 from combsearch.search import phase1
-from combsearch.search.phase1 import Outcome, Plan, ShapeResult
-from combsearch.store import RunStore, Shard, digest, run_folder
-from combsearch.trainers import get_trainer
-
-_CORE_RATE = 3.5e10  # multiply-adds a second of a core, for the estimate before a run
-_ROW_BYTES, _SHAPE_BYTES, _SHARD_BYTES = 12, 600, 4096  # of a run on disk, seen on real ones
-
-
-@dataclass(frozen=True)
-class Options:
-    """Arguments of the command that no result depends on."""
-
-    run: str | None = None
-    runs: str = "runs"
-    jobs: int = 0
-    json: bool = False
-    dry_run: bool = False
-    figures: bool = True
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from combsearch.search.phase1 import Course, Outcome, Plan, ShapeResult
+from combsearch.search.plan import SHARD_WORK
+from combsearch.store import RunStore, Shard, digest, run_folder, write_bytes, write_json
 
 
 def phase1_command(config: SearchConfig, options: Options) -> dict[str, Any]:
     """Run or continue phase one; the object that ``--json`` prints."""
     started = time.monotonic()
     plan = Plan.of(config)
-    folder = run_folder(options.run or plan.name(), Path(options.runs))
-    jobs = options.jobs or cores()
+    folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
     if options.dry_run:
-        return _dry_run(plan, folder, jobs, options.json)
+        report = estimate(plan, folder, options.jobs or cores())
+        print(json.dumps(report) if options.json else estimate_text(report))
+        return report
     store = RunStore.open(folder, plan.identity())
     store.check_writable()
-    store.verify()
-    _search(plan, store, jobs)
+    trained = _search(plan, store, options.jobs)
     rows = phase1.counted(plan, store)
     report = _report(plan, rows, folder)
-    report["seconds"] = round(time.monotonic() - started, 3)
+    report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
+    report["made_with"] = provenance(config)
     write_json(folder / "summary.json", report)
     if options.figures:
+        from combsearch.commands.figures import draw_run
+
         draw_run(rows, plan.task, config.target, folder / "figures")
     print(json.dumps(report) if options.json else _text(plan, rows, report))
     return report
 
 
-def _search(plan: Plan, store: RunStore, jobs: int) -> None:
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, _interrupt)
+def _search(plan: Plan, store: RunStore, jobs: int) -> int:
+    """Train what is missing; how many networks that were.
+
+    Args:
+        jobs: worker processes; 0 takes one a core, but none that would hardly start in time.
+    """
+    found = store.verify()
+    for name, reason in found.quarantined:
+        _log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
+    course = phase1.begin(plan, store, found.valid)
+    if course.complete():
+        return 0
     if plan.trainer == "fused":
-        _compile(plan)
-    samples, work = plan.samples(), plan.grid.multiply_adds() * plan.runs_per_shape
-    missing = store.missing(plan.shards())
-    left = sum(float(work[shard.first : shard.last].sum()) for shard in missing)
-    total = float(work.sum())
-    counts = {"runs": 0, "best": 0.0}
-    with Progress("phase1", total * samples, (total - left) * samples) as progress:
-        began = time.monotonic()
+        _compile()
+    jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_WORK))
+    with Progress("phase1") as progress:
+        watch = _Watch(plan, course, progress)
+        phase1.search(plan, store, local_engine(jobs, progress.say), watch, course)
+    return watch.runs
 
-        def note(shard: Shard, outcome: Outcome) -> None:
-            counts["runs"] += outcome.runs
-            counts["best"] = max(counts["best"], outcome.best)
-            rate = counts["runs"] / (time.monotonic() - began)
-            text = (
-                f"{plan.grid.nonzeros[shard.last - 1]} nonzeros, best {counts['best']:.4f},"
-                f" {rate:.0f} runs/s"
+
+class _Watch:
+    """Tells how a search gets on."""
+
+    def __init__(self, plan: Plan, course: Course, progress: Progress) -> None:
+        self._plan, self._course, self._progress = plan, course, progress
+        self._runs_rate, self._work_rate = Rate(), Rate()
+        self._found: int | None = None
+        self._best = 0.0
+        self.runs = 0
+
+    def __call__(self, shard: Shard, outcome: Outcome) -> None:
+        course = self._course
+        self.runs += outcome.runs
+        self._best = max(self._best, outcome.best)
+        self._runs_rate.add(outcome.runs)
+        self._work_rate.add(float(self._plan.work[shard.first : shard.last].sum()))
+        if course.found is not None and course.found != self._found:
+            self._found = course.found
+            self._progress.say(
+                f"a shape with {course.found} nonzeros reached {self._plan.config.target:g}:"
+                " no larger ones will be trained, and those begun do not count"
             )
-            progress.advance(float(work[shard.first : shard.last].sum()) * samples, text)
+        whole, left = course.whole_work() if self._plan.config.full else course.level_work()
+        self._progress.show(1 - left / whole, self._note(left))
 
-        phase1.search(plan, store, local_engine(jobs), note)
+    def _note(self, left: float) -> str:
+        """As ``47 nonzeros (level 30 of 528), best 0.9871, 9,600 runs, 410 a second, ...``."""
+        course = self._course
+        parts = [
+            f"{course.nonzeros} nonzeros (level {course.level} of {course.levels})",
+            f"best {self._best:.4f}",
+            f"{self.runs:,} runs",
+        ]
+        runs, work = self._runs_rate.per_second(), self._work_rate.per_second()
+        if runs is not None:
+            parts.append(f"{runs:,.0f} a second")
+        if work is not None:
+            what = "in all" if self._plan.config.full else "for this level"
+            parts.append(f"{duration(left / work)} left {what}")
+        return ", ".join(parts)
 
 
-def _interrupt(number: int, _frame: object) -> None:
-    raise InterruptedRunError(
-        f"stopped by {signal.Signals(number).name}; repeat the command to continue"
-    )
-
-
-def _compile(plan: Plan) -> None:
+def _compile() -> None:
     """Compile the kernel here once, so that workers find it on disk."""
-    started = time.monotonic()
-    get_trainer("fused").prepare()  # type: ignore[attr-defined]
-    if time.monotonic() - started > 2:
-        print(
-            f"compiled the kernel in {duration(time.monotonic() - started)} (kept for next time)",
-            file=sys.stderr,
-        )
+    from combsearch.kernels.cache import cache_folder
+    from combsearch.trainers.fused import FusedTrainer
+
+    if not any(cache_folder().rglob("*.nbi")):
+        _log("compiling the kernel: this takes about 20 s, once on this machine")
+    FusedTrainer().prepare()
+
+
+def _log(text: str) -> None:
+    print(f"combsearch: {text}", file=sys.stderr, flush=True)
 
 
 def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
@@ -122,7 +137,8 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
     best = phase1.winner(results)
     shown = best or phase1.runners_up(results, 1)[0]
     network = phase1.best_network(rows, shown)
-    _save(folder / "best.npz", network)
+    if network is not None:
+        _save(folder / "best.npz", network)
     return {
         "command": "phase1",
         "task": plan.task.name,
@@ -130,18 +146,18 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
         "width": config.width,
         "shape": list(best.shape) if best else None,
         "nonzeros": best.nonzeros if best else None,
-        "accuracy": shown.accuracy,
-        "successes": best.successes if best else 0,
+        "accuracy": shown.accuracy if network is not None else None,
+        "successes": shown.successes,
         "restarts": shown.restarts,
         "success_interval": list(shown.interval),
-        "cells": list(config.cells),
+        "cells": plan.cells,
         "restarts_per_cell": config.restarts,
-        "best_shape": list(shown.shape),
+        "best_shape": list(shown.shape) if network is not None else None,
         "runners_up": [_json(r) for r in phase1.runners_up(results)],
         "shapes": len(results),
         "trained": len(rows),
-        "diverged": int(np.sum(rows["status"].to_numpy(zero_copy_only=False) == "diverged")),
-        "seconds": 0.0,
+        "diverged": sum(r.diverged for r in results),
+        "core_seconds": round(float(np.sum(rows["seconds"].to_numpy())), 3),
         "run_folder": str(folder),
         "trainer": plan.trainer,
         "seed": config.seed,
@@ -149,10 +165,10 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
     }
 
 
-def _save(path: Path, network: Any) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    save_network(beside, network)
-    os.replace(beside, path)
+def _save(path: Path, network: NetBatch) -> None:
+    file = io.BytesIO()
+    save_network(cast(Any, file), network)  # numpy takes a file as well as a path
+    write_bytes(path, file.getbuffer())
 
 
 def _json(result: ShapeResult) -> dict[str, Any]:
@@ -167,69 +183,23 @@ def _json(result: ShapeResult) -> dict[str, Any]:
 
 def _text(plan: Plan, rows: pa.Table, report: dict[str, Any]) -> str:
     """The result for a reader."""
-    target, best = plan.config.target, report["shape"]
-    head = (
-        f"({NetShape(tuple(best))}) with {report['nonzeros']} nonzeros is the smallest dense shape"
-        f" that reached {target:g}: accuracy {report['accuracy']:.5f}"
-        if best
-        else f"no shape reached {target:g}; the best was"
-        f" ({NetShape(tuple(report['best_shape']))}) at {report['accuracy']:.5f}"
-    )
-    low, high = report["success_interval"]
+    target = f"{plan.config.target:g}"
+    if report["shape"]:
+        head = (
+            f"({shape_text(report['shape'])}) with {report['nonzeros']} nonzeros is the smallest"
+            f" dense shape that reached {target}: accuracy {report['accuracy']:.5f}"
+        )
+    elif report["best_shape"]:
+        head = (
+            f"no shape reached {target}; the best was ({shape_text(report['best_shape'])})"
+            f" at {report['accuracy']:.5f}"
+        )
+    else:
+        head = f"all {report['trained']} runs diverged: lower the learning rates of --cells"
     share = (
         f"{report['successes']} of its {report['restarts']} restarts succeeded"
-        f" (95% interval of the share {low:.4f} to {high:.4f});"
+        f" (95% interval of the share {interval_text(*report['success_interval'])});"
         f" {report['trained']} networks of {report['shapes']} shapes trained"
     )
-    table = shape_table(phase1.shape_results(rows, target), target)
+    table = shape_table(phase1.shape_results(rows, plan.config.target), plan.config.target)
     return f"{head}\n{share}\n\n{table}\n\nrun folder {report['run_folder']}"
-
-
-def _dry_run(plan: Plan, folder: Path, jobs: int, as_json: bool) -> dict[str, Any]:
-    """Runs, time and disk for several ends of the search; nothing is written."""
-    grid, runs = plan.grid, plan.runs_per_shape
-    seconds = np.cumsum(grid.multiply_adds() * float(plan.samples() * runs)) / _CORE_RATE / jobs
-    ends = sorted({int(q) for q in np.quantile(grid.nonzeros, [0.01, 0.05, 0.1, 0.25, 0.5, 1.0])})
-    steps = []
-    for nonzeros in ends:
-        shapes = grid.level_end(nonzeros)
-        disk = shapes * (runs * _ROW_BYTES + _SHAPE_BYTES) + len(list(plan.shards())) * _SHARD_BYTES
-        steps.append(
-            {
-                "nonzeros": nonzeros,
-                "shapes": shapes,
-                "runs": shapes * runs,
-                "seconds": round(float(seconds[shapes - 1]), 1),
-                "bytes": disk,
-            }
-        )
-    free = shutil.disk_usage(next(p for p in [folder, *folder.absolute().parents] if p.exists())).free
-    report = {
-        "command": "phase1",
-        "dry_run": True,
-        "run_folder": str(folder),
-        "trainer": plan.trainer,
-        "jobs": jobs,
-        "free_bytes": free,
-        "stops_at_first_success": not plan.config.full,
-        "steps": steps,
-    }
-    print(json.dumps(report) if as_json else _dry_text(report))
-    return report
-
-
-def _dry_text(report: dict[str, Any]) -> str:
-    lines = [
-        f"would run in {report['run_folder']} with {report['jobs']} processes ({report['trainer']});",
-        f"{report['free_bytes'] / 1e9:.1f} GB of disk are free",
-        "",
-        f"{'up to nonzeros':>14} {'shapes':>8} {'runs':>10} {'time':>12} {'disk':>9}",
-    ]
-    lines += [
-        f"{s['nonzeros']:>14} {s['shapes']:>8} {s['runs']:>10} {duration(s['seconds']):>12}"
-        f" {s['bytes'] / 1e6:>6.1f} MB"
-        for s in report["steps"]
-    ]
-    if report["stops_at_first_success"]:
-        lines.append("\nThe search ends after the first level that holds a success.")
-    return "\n".join(lines)

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from combsearch.commands.figures import draw_run
+import numpy as np
+import pyarrow as pa
+
+from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
-from combsearch.errors import CorruptDataError, UsageError
+from combsearch.errors import CombsearchError, CorruptDataError, UsageError
+from combsearch.progress import duration
 from combsearch.search import phase1
-from combsearch.search.phase1 import Plan
+from combsearch.search.grid import Grid, dense_grid
 from combsearch.store import RunStore
+from combsearch.tasks import Task, load_task
 
 
-def find_run(text: str, runs: str = "runs") -> Path:
+def find_run(text: str, runs: str) -> Path:
     """The run folder called ``text``: a path, or a name below ``runs``."""
-    for path in (Path(text), Path(runs) / text):
-        if (path / "run.json").exists():
-            return path
-    return Path(text) if Path(text).is_dir() else Path(runs) / text
+    inside = os.path.join(runs, text)
+    # os.path: unlike Path it takes any text, such as one that is too long.
+    for path in (text, inside):
+        if os.path.exists(os.path.join(path, "run.json")):
+            return Path(path)
+    return Path(text if os.path.isdir(text) else inside)
 
 
 def _attach(text: str, runs: str) -> tuple[RunStore, SearchConfig]:
@@ -30,47 +40,69 @@ def _attach(text: str, runs: str) -> tuple[RunStore, SearchConfig]:
 
 
 def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
-    """What of a run is done and what is left."""
+    """What of a run is done and what is left; needs the run folder alone."""
     store, config = _attach(text, runs)
-    plan = Plan.of(config)
-    all_shards = list(plan.shards())
-    missing = store.missing(all_shards)
-    rows = store.read()
-    level = phase1.first_success(rows, config.target)
-    end = len(plan.grid) if config.full or level is None else plan.grid.level_end(level)
-    left = [shard for shard in missing if shard.first < end]
-    results = phase1.shape_results(phase1.counted(plan, store), config.target)
+    rows = store.read(["rank", "shape", "nonzeros", "accuracy", "status"])
+    results = phase1.shape_results(rows, config.target)
     best = phase1.winner(results)
+    needed = _needed(config, rows, best.nonzeros if best else None)
+    done = int((np.unique(rows["rank"].to_numpy()) < needed).sum())
     report = {
         "command": "status",
         "run_folder": str(store.root),
         "config": config.to_json(),
-        "finished": not left,
-        "shards_done": sum(1 for shard in all_shards if shard.first < end) - len(left),
-        "shards_left": len(left),
+        "finished": done == needed,
+        "shapes_done": done,
+        "shapes_left": needed - done,
         "runs_done": len(rows),
+        "nonzeros_reached": int(rows["nonzeros"].to_numpy().max()) if len(rows) else None,
         "shape": list(best.shape) if best else None,
         "nonzeros": best.nonzeros if best else None,
         "best_accuracy": max((r.accuracy for r in results), default=None),
+        "seconds_since_last_shard": _age(store),
     }
     print(json.dumps(report) if as_json else _status_text(report))
     return report
 
 
+def _needed(config: SearchConfig, rows: pa.Table, found: int | None) -> int:
+    """Shapes that the search trains at most; exact once it has found a success."""
+    if found is None or config.full:
+        return int(config.width**config.depth)
+    return _grid(config, rows).level_end(found)
+
+
+def _grid(config: SearchConfig, rows: pa.Table) -> Grid:
+    widths = rows["shape"][0].as_py().split(",")
+    return dense_grid(config.width, config.depth, int(widths[0]), int(widths[-1]))
+
+
+def _age(store: RunStore) -> float | None:
+    """Seconds since the last shard was saved: of a run that goes on, a few."""
+    times = [item.stat().st_mtime for item in os.scandir(store.root / "shards")]
+    return round(max(0.0, time.time() - max(times)), 1) if times else None
+
+
 def _status_text(report: dict[str, Any]) -> str:
+    left, at_most = report["shapes_left"], "" if report["shape"] else " at most"
     state = "finished" if report["finished"] else "not finished: repeat its command to continue"
-    best = report["best_accuracy"]
-    found = (
-        f"smallest successful shape so far {report['shape'][1:-1]}, {report['nonzeros']} nonzeros"
-        if report["shape"]
-        else "no success yet"
-    )
-    return (
-        f"{report['run_folder']}: {state}\n"
-        f"shards done {report['shards_done']}, left {report['shards_left']} at most;"
-        f" {report['runs_done']} runs saved\n"
-        f"{found}" + (f"; best accuracy {best:.5f}" if best is not None else "")
-    )
+    lines = [
+        f"{report['run_folder']}: {state}",
+        f"{report['shapes_done']} shapes done, {left} left{at_most};"
+        f" {report['runs_done']} networks saved",
+    ]
+    if report["seconds_since_last_shard"] is not None:
+        lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")
+    if report["shape"]:
+        lines.append(
+            f"smallest successful shape so far ({shape_text(report['shape'])}),"
+            f" {report['nonzeros']} nonzeros"
+        )
+    elif report["best_accuracy"] is not None:
+        lines.append(f"no success up to {report['nonzeros_reached']} nonzeros")
+    if report["best_accuracy"] is not None:
+        lines.append(f"best accuracy {report['best_accuracy']:.5f}")
+    return "\n".join(lines)
 
 
 def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
@@ -88,27 +120,44 @@ def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     if as_json:
         print(json.dumps(report))
     else:
-        print(f"{store.root}: {len(found.valid)} sound shards with {found.rows} runs")
+        print(f"{store.root}: {len(found.valid)} sound shards with {found.rows} networks")
         for name in found.foreign:
             print(f"not ours, left alone: {name}")
     if found.quarantined:
         damaged = "; ".join(f"{name}: {reason}" for name, reason in found.quarantined)
         raise CorruptDataError(
-            f"{len(found.quarantined)} damaged shards moved to {store.root / 'quarantine'}"
+            f"{len(found.quarantined)} damaged shards set aside in {store.root / 'quarantine'}"
             f" ({damaged}); repeat the command of the run to compute them again"
         )
     return report
 
 
-def plot_command(text: str, runs: str, output: str | None, suffix: str, as_json: bool) -> dict[str, Any]:
+def plot_command(
+    text: str, runs: str, output: str | None, suffix: str, as_json: bool
+) -> dict[str, Any]:
     """Draw the figures of a run from its saved rows."""
+    from combsearch.commands.figures import draw_run
+
     store, config = _attach(text, runs)
-    plan = Plan.of(config)
-    rows = phase1.counted(plan, store)
+    rows = store.read()
     if not len(rows):
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
-    folder = Path(output) if output else store.root / "figures"
-    files = draw_run(rows, plan.task, config.target, folder, suffix)
+    rows = phase1.counted_rows(rows, config, _grid(config, rows))
+    folder = store.root / "figures" if output is None else Path(output)
+    files = draw_run(rows, _task(store, config), config.target, folder, suffix)
     report = {"command": "plot", "run_folder": str(store.root), "files": [str(f) for f in files]}
     print(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report
+
+
+def _task(store: RunStore, config: SearchConfig) -> Task | None:
+    """The task of the run, to draw; None, with a word on why, where it is no longer that."""
+    try:
+        task = load_task(config.task)
+        if task.digest() == store.identity["task_digest"]:
+            return task
+        reason = f"task {config.task!r} is not what it was when the run was made"
+    except CombsearchError as error:
+        reason = str(error)
+    print(f"combsearch: no pictures of the task: {reason}", file=sys.stderr)
+    return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from combsearch.search.phase1 import Failure
 from combsearch.store import Shard
 
 T = TypeVar("T")
@@ -17,7 +18,11 @@ class InlineEngine:
 
     def run(
         self, work: Callable[[Shard], T], shards: Iterable[Shard]
-    ) -> Iterator[tuple[Shard, T]]:
-        """(shard, work(shard)), in order."""
+    ) -> Generator[tuple[Shard, T | Failure], None, None]:
+        """See ``Engine.run``; a shard that runs out of memory is given up at once."""
         for shard in shards:
-            yield shard, work(shard)
+            try:
+                result: T | Failure = work(shard)
+            except MemoryError as error:
+                result = Failure(f"out of memory ({error})" if str(error) else "out of memory")
+            yield shard, result

@@ -1,127 +1,222 @@
-"""Shards in several processes of this machine, by joblib."""
+"""Shards in several processes of this machine, by the process pool of joblib (loky)."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib import cpu_count
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
 
 from combsearch.errors import CombsearchError
+from combsearch.search.phase1 import Failure
 from combsearch.store import Shard
 
 T = TypeVar("T")
-_DEATHS = 3  # pools in a row that die without finishing a single shard
-_ALIVE_SECONDS = 1.0  # how often a worker looks whether its coordinator lives
+
+_TRIES = 4  # of one shard: the first and three more
+_ALONE = 2  # tries after which a shard runs alone, so that no other one can be to blame
+_POOL_DEATHS = 8  # in a row without a finished shard: the fault is not the shards'
+_WATCH_SECONDS = 0.5
+# A worker is one core: what it calls must not start threads of its own.
+_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def cores() -> int:
+    """Cores that this process may use (affinity, container limits)."""
+    return int(cpu_count())
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """``jobs`` worker processes; a worker that is killed restarts the pool.
+    """``jobs`` worker processes; when one is killed, its shard is tried again.
 
     Attributes:
         jobs: number of processes.
+        say: told in a line what went wrong and is being mended.
     """
 
     jobs: int
+    say: Callable[[str], None] = lambda text: None
 
     def run(
         self, work: Callable[[Shard], T], shards: Iterable[Shard]
-    ) -> Iterator[tuple[Shard, T]]:
-        """(shard, work(shard)) as they finish.
+    ) -> Generator[tuple[Shard, T | Failure], None, None]:
+        """See ``Engine.run``.
 
         Raises:
-            CombsearchError: workers were killed again and again.
+            CombsearchError: workers die again and again, whatever they work on.
         """
-        source = _Source(shards)
+        queue = _Queue(iter(shards))
         deaths = 0
-        try:
-            while deaths < _DEATHS:
+        while deaths < _POOL_DEATHS:
+            with _pool(self.jobs) as pool:
                 try:
-                    for shard, result in self._pool(work, source):
+                    for finished in self._finish(pool, work, queue):
                         deaths = 0
-                        source.finished(shard)
-                        yield shard, result
+                        yield finished
                     return
-                except TerminatedWorkerError:
+                except BrokenProcessPool:
                     deaths += 1
-                    source.again()
-            raise CombsearchError(
-                f"worker processes were killed {deaths} times in a row, maybe for memory:"
-                " use fewer --jobs and repeat the command to continue"
-            )
-        finally:
-            with contextlib.suppress(Exception):
-                get_reusable_executor().shutdown(wait=False, kill_workers=True)
-
-    def _pool(
-        self, work: Callable[[Shard], T], source: _Source
-    ) -> Iterator[tuple[Shard, T]]:
-        pool = Parallel(
-            n_jobs=self.jobs,
-            backend="loky",
-            batch_size=1,
-            pre_dispatch=f"{self.jobs}",
-            return_as="generator_unordered",
+            yield from queue.all_failed("a worker process was killed, maybe for memory")
+            self.say("a worker process was killed; what it worked on is computed again")
+        raise CombsearchError(
+            f"worker processes were killed {deaths} times in a row: look for what kills them"
+            " (memory?), then repeat the command to continue, maybe with fewer --jobs"
         )
-        yield from pool(delayed(_in_worker)(work, shard) for shard in source)
+
+    def _finish(
+        self, pool: Any, work: Callable[[Shard], T], queue: _Queue
+    ) -> Iterator[tuple[Shard, T | Failure]]:
+        """Keep ``jobs`` shards in work until the queue is empty."""
+        flight: dict[Future[T], Shard] = {}
+        while True:
+            while len(flight) < self.jobs and (shard := queue.take()) is not None:
+                with _signals_held():
+                    flight[pool.submit(work, shard)] = shard
+            if not flight:
+                return
+            done, _ = wait(flight, return_when=FIRST_COMPLETED)
+            # When the pool breaks, all that is in flight fails: first what was finished.
+            for future in sorted(done, key=lambda f: f.exception() is not None):
+                try:
+                    result = future.result()
+                except MemoryError:
+                    yield from queue.failed(flight.pop(future), "out of memory")
+                else:
+                    queue.finished(shard := flight.pop(future))
+                    yield shard, result
 
 
-class _Source:
-    """Shards to give out; those given out but not finished can be given out again."""
+class _Queue:
+    """Shards to give out; those that failed come again, in the end alone, then no more."""
 
-    def __init__(self, shards: Iterable[Shard]) -> None:
-        self._fresh = iter(shards)
-        self._open: list[Shard] = []
+    def __init__(self, fresh: Iterator[Shard]) -> None:
+        self._fresh = fresh
         self._back: list[Shard] = []
-        self._lock = threading.Lock()  # joblib asks from its own thread
+        self._open: list[Shard] = []
+        self._tries: dict[Shard, int] = {}  # of those that have failed
 
-    def __iter__(self) -> Iterator[Shard]:
-        return self
-
-    def __next__(self) -> Shard:
-        with self._lock:
-            shard = self._back.pop(0) if self._back else next(self._fresh)
+    def take(self) -> Shard | None:
+        """A shard to start now, or None: there is no more, or what runs must run alone."""
+        if any(self._is_suspect(shard) for shard in self._open):
+            return None
+        if self._back and self._is_suspect(self._back[0]) and self._open:
+            return None
+        shard = self._back.pop(0) if self._back else next(self._fresh, None)
+        if shard is not None:
             self._open.append(shard)
-            return shard
+        return shard
 
     def finished(self, shard: Shard) -> None:
-        with self._lock:
-            self._open.remove(shard)
+        self._open.remove(shard)
 
-    def again(self) -> None:
-        with self._lock:
-            self._back, self._open = sorted(self._open + self._back), []
+    def failed(self, shard: Shard, reason: str) -> Iterator[tuple[Shard, Failure]]:
+        """Put a shard back, or give it up."""
+        self._open.remove(shard)
+        self._tries[shard] = self._tries.get(shard, 0) + 1
+        if self._tries[shard] >= _TRIES:
+            yield shard, Failure(f"{reason} in each of {_TRIES} tries")
+            return
+        self._back.append(shard)
+        self._back.sort(key=lambda s: (-self._tries[s], s))
+
+    def all_failed(self, reason: str) -> Iterator[tuple[Shard, Failure]]:
+        """As ``failed``, of all that are in work."""
+        for shard in list(self._open):
+            yield from self.failed(shard, reason)
+
+    def _is_suspect(self, shard: Shard) -> bool:
+        return self._tries.get(shard, 0) >= _ALONE
 
 
-def _in_worker(work: Callable[[Shard], T], shard: Shard) -> tuple[Shard, T]:
-    _prepare_worker()
-    return shard, work(shard)
+@contextlib.contextmanager
+def _pool(jobs: int) -> Iterator[Any]:
+    """A pool of worker processes; on leaving, they are killed whatever they do."""
+    for message in ("A worker stopped while", "Failed to kill subprocesses"):
+        warnings.filterwarnings("ignore", message)  # both are seen to here
+    _start_trackers()
+    pool = ProcessPoolExecutor(
+        jobs, initializer=_start_worker, initargs=(os.getpid(),), env=_ENVIRONMENT
+    )
+    try:
+        yield pool
+    finally:
+        with _signals_held():
+            for pid in list(pool._processes):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            pool.shutdown(wait=True, kill_workers=True)
 
 
-_prepared = False
+def _start_trackers() -> None:
+    """Start the processes that remove semaphores after a crash; they need not announce it."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker"]))
+    try:
+        with _signals_held():
+            resource_tracker.ensure_running()
+            multiprocessing.resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
-def _prepare_worker() -> None:
-    """Once a worker: leave Ctrl-C to the coordinator, and do not outlive it."""
-    global _prepared  # noqa: PLW0603  one flag a process is what is meant
-    if _prepared:
-        return
-    _prepared = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """What happens in here is not interrupted: a signal that stops a run waits for the end.
+
+    Processes that are started in here never see such a signal: a terminal sends Ctrl-C
+    to all processes, and the coordinator alone answers it.
+    """
+    arrived: list[int] = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    handlers = {}
+    # The mask is of this thread; another one may still take a signal for the process.
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                handlers[number] = signal.signal(number, lambda n, _: arrived.append(n))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in arrived[:1]:
+            signal.raise_signal(number)
+
+
+def _start_worker(parent: int) -> None:
+    """Runs first in a worker: it shall not outlive its coordinator, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it has died before this was set up
+        os._exit(1)
 
 
 def _die_with(parent: int) -> None:
-    # A killed coordinator cannot end its workers; they see that they have been adopted.
     while os.getppid() == parent:
-        time.sleep(_ALIVE_SECONDS)
+        time.sleep(_WATCH_SECONDS)
     os._exit(1)

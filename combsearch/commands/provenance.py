@@ -1,0 +1,69 @@
+"""What a result was made with: command, versions, commit, machine."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from combsearch import __version__
+from combsearch.commands.settings import flag
+from combsearch.config import SearchConfig, changed
+
+_LIBRARIES = ("numpy", "numba", "llvmlite", "torch", "pyarrow")
+
+
+def provenance(config: SearchConfig) -> dict[str, Any]:
+    """As JSON; ``command`` repeats the search wherever its settings came from."""
+    versions = {"combsearch": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": repeat_command(config),
+        "versions": versions,
+        "commit": _commit(Path(__file__).resolve().parents[2]),
+        "machine": {"system": platform.platform(), "processor": _processor()},
+    }
+
+
+def repeat_command(config: SearchConfig) -> str:
+    """``combsearch phase1`` with a flag for every setting that is not at its default."""
+    words = ["combsearch", "phase1"]
+    for name, value in changed(config).items():
+        if isinstance(value, bool):
+            words.append(flag(name) if value else flag(f"no_{name}"))
+        else:
+            words += [flag(name), ",".join(value) if isinstance(value, list) else str(value)]
+    return shlex.join(words)
+
+
+def _commit(checkout: Path) -> str | None:
+    """The commit of a checkout, with ``+`` when files differ from it; None when installed."""
+    if not (checkout / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(checkout), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        changed_files = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed_files else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

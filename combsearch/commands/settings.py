@@ -1,0 +1,173 @@
+"""Where the value of a setting comes from: flag, environment, TOML file, default.
+
+Errors name the flag, the variable or the file's key that holds the bad value. Standard
+library only (before Python 3.11 also tomli), so that the command line stays quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from combsearch.commands.options import Options
+from combsearch.config import Recipe, SearchConfig
+from combsearch.errors import UsageError
+from combsearch.registry import nearest
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_OWNERS = ("search: ", "recipe: ", "SearchConfig: ", "Options: ")  # who speaks in an error
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command is to do.
+
+    Attributes:
+        config: what results depend on.
+        options: the rest.
+        sources: field -> the flag, variable or key that its value comes from, if any.
+    """
+
+    config: SearchConfig
+    options: Options
+    sources: dict[str, str]
+
+
+def flag(name: str) -> str:
+    """The flag of a field: ``batch_size`` -> ``--batch-size``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field: ``batch_size`` -> ``COMBSEARCH_BATCH_SIZE``."""
+    return f"COMBSEARCH_{name.upper()}"
+
+
+def phase1_settings(flags: Mapping[str, Any]) -> Settings:
+    """The settings of phase one; ``flags`` holds None for what was not given.
+
+    Raises:
+        UsageError: naming the source of the bad value, the value, and what is valid.
+    """
+    path = flags.get("config") or os.environ.get(variable("config")) or None
+    table = _toml_table(path, "phase1") if path else {}
+    values: dict[type, dict[str, Any]] = {SearchConfig: {}, Options: {}}
+    sources = {}
+    for owner, own in values.items():
+        for field in dataclasses.fields(owner):
+            found = _first(field.name, flags, table, path)
+            if found is not None:
+                sources[field.name] = found[0]
+                own[field.name] = _checked(owner, field, *found)
+    config, options = SearchConfig(**values[SearchConfig]), Options(**values[Options])
+    return Settings(config, options, sources)
+
+
+def _first(
+    name: str, flags: Mapping[str, Any], table: Mapping[str, Any], path: str | None
+) -> tuple[str, Any] | None:
+    """(source, value) of a field, by precedence; an empty variable counts as not set."""
+    candidates = (
+        (flag(name), flags.get(name)),
+        (variable(name), os.environ.get(variable(name)) or None),
+        (f"{path}, key {name}", table.get(name)),
+    )
+    return next(((source, value) for source, value in candidates if value is not None), None)
+
+
+def _checked(owner: type, field: dataclasses.Field[Any], source: str, value: Any) -> Any:
+    """``value``, text from a flag or a variable, as the field takes it."""
+    try:
+        value = _typed(value, field.default)
+        if field.name == "cells":
+            value = _canonical_cells(value)
+        owner(**{field.name: value})
+    except UsageError as error:
+        text = str(error)
+        for prefix in _OWNERS:
+            text = text.removeprefix(prefix)
+        raise UsageError(f"{source}: {text}") from None
+    return value
+
+
+def _typed(value: Any, default: Any) -> Any:
+    kind = str if default is None else type(default)
+    if isinstance(value, str):
+        value = _from_text(value, kind)
+    if isinstance(value, list):
+        value = tuple(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise UsageError(f"{value!r} is not {_KINDS[kind]}")
+    return value
+
+
+def _from_text(text: str, kind: type) -> Any:
+    """``text`` as a ``kind``; as it is where that cannot be."""
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind is bool:
+        return {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}.get(
+            text.strip().lower(), text
+        )
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
+def _canonical_cells(cells: tuple[Any, ...]) -> tuple[str, ...]:
+    """Each cell spelt in one way, in one order: both change no result, so no run either."""
+    for cell in cells:
+        if not isinstance(cell, str):
+            raise UsageError(f"cell {cell!r} is not text such as '0.05:cosine'")
+    SearchConfig(cells=cells)
+    return tuple(sorted((Recipe().with_cell(cell).cell for cell in cells), key=str.encode))
+
+
+def _toml_table(path: str, name: str) -> dict[str, Any]:
+    """The table [``name``] of a TOML file."""
+    tables = _read_toml(path)
+    table = tables.get(name)
+    if not isinstance(table, dict):
+        if name in tables:
+            raise UsageError(f"{path}: {name} is {table!r}, it must be a table [{name}]")
+        found = ", ".join(tables) or "nothing"
+        raise UsageError(f"{path} has no table [{name}]{nearest(name, tables)} (it holds: {found})")
+    known = [field.name for owner in (SearchConfig, Options) for field in dataclasses.fields(owner)]
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f"{path}: unknown key {key!r}{nearest(key, known)} (known: {', '.join(known)})"
+            )
+    loose = [key for key, value in tables.items() if key in known and not isinstance(value, dict)]
+    if loose:
+        raise UsageError(f"{path}: key {loose[0]!r} stands outside of [{name}]: move it below")
+    return table
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except (OSError, ValueError) as error:
+        if isinstance(error, (tomllib.TOMLDecodeError, UnicodeDecodeError)):
+            raise UsageError(f"{path} is not TOML: {error}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the configuration {path!r}: {reason}") from None

@@ -1,0 +1,171 @@
+"""The work on one shard: train its shapes, score them, commit their rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from combsearch.config import SearchConfig
+from combsearch.errors import CorruptDataError, RunMismatchError
+from combsearch.mask import MaskBatch
+from combsearch.nets import NetBatch, Scores
+from combsearch.rng import RESTART_BLOCK
+from combsearch.runfile import identity_digest
+from combsearch.search.plan import Plan, dense_nets
+from combsearch.search.results import successes
+from combsearch.store import RunStore, Shard, rows_table
+from combsearch.trainers import get_trainer
+
+F32 = npt.NDArray[np.float32]
+
+_FLOATS = 2**22  # parameters trained at once; more restarts go one part after another
+_CALL_WORK = 1e11  # multiply-adds of one call of the kernel, since no signal interrupts it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished shard reports; its rows are in the store."""
+
+    runs: int
+    successes: int
+    best: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Trains the shapes of a shard and commits their rows; travels to other processes."""
+
+    config: SearchConfig
+    store: RunStore
+
+    def __call__(self, shard: Shard) -> Outcome:
+        """See the class."""
+        table = self._committed(shard)
+        if table is None:
+            plan = _loaded_plan(self.config, identity_digest(self.store.identity))
+            table = pa.concat_tables(train_shape(plan, r) for r in range(shard.first, shard.last))
+            self.store.write(shard, table)
+        good = int(successes(table, self.config.target).sum())
+        return Outcome(len(table), good, float(pc.max(table["accuracy"]).as_py()))
+
+    def _committed(self, shard: Shard) -> pa.Table | None:
+        """The rows of a shard that another process has finished in the meantime."""
+        if self.store.missing([shard]):
+            return None
+        try:
+            return self.store.read(["accuracy", "status"], shard.first, shard.last)
+        except CorruptDataError:
+            return None  # to write the shard again sets the damaged file aside
+
+
+@lru_cache(maxsize=1)
+def _loaded_plan(config: SearchConfig, identity: str) -> Plan:
+    """The plan of the run with this identity, loaded once a process."""
+    plan = Plan.of(config)
+    if identity_digest(plan.identity()) != identity:
+        raise RunMismatchError(
+            f"task {config.task!r} changed while the run was going on:"
+            " restore it and repeat the command, or start another run"
+        )
+    if plan.trainer != "fused":
+        _use_one_thread()
+    return plan
+
+
+def _use_one_thread() -> None:
+    """A process is a core, and the number of threads would show in the last bits of torch."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+class _Best(NamedTuple):
+    """Sorts before a worse network: more points wrong, then a later cell or restart."""
+
+    wrong: int
+    cell: int
+    restart: int
+    parameters: F32
+
+
+def train_shape(plan: Plan, rank: int) -> pa.Table:
+    """The rows of all restarts of one shape, with the parameters of the best."""
+    started = time.perf_counter()
+    shape, cells, restarts = plan.grid.shape(rank), plan.cells, plan.config.restarts
+    correct = np.empty((len(cells), restarts), np.int64)
+    diverged = np.empty((len(cells), restarts), np.bool_)
+    found: list[_Best] = []
+    for part in _parts(plan, rank):
+        nets, scores = _train(plan, rank, part)
+        columns = slice(part.start, part.stop)
+        correct[:, columns] = scores.correct.reshape(len(cells), -1)
+        diverged[:, columns] = scores.diverged.reshape(len(cells), -1)
+        found += _best(nets, scores, part)
+    parameters: list[F32 | None] = [None] * correct.size
+    if found:
+        best = min(found, key=lambda b: b[:3])
+        parameters[best.cell * restarts + best.restart] = best.parameters
+    return rows_table(
+        rank=np.full(correct.size, rank),
+        shape=",".join(map(str, shape.widths)),
+        mask=MaskBatch.dense_of(shape).keys()[0],
+        nonzeros=shape.dense_nonzeros,
+        cell=[cell for cell in cells for _ in range(restarts)],
+        restart=np.tile(np.arange(restarts), len(cells)),
+        accuracy=correct.reshape(-1) / plan.task.points,
+        status=np.where(diverged.reshape(-1), "diverged", "ok"),
+        parameters=parameters,
+        seconds=(time.perf_counter() - started) / correct.size,
+    )
+
+
+def _parts(plan: Plan, rank: int) -> Iterator[range]:
+    """The restarts of a shape in ranges of whole blocks that fit the memory."""
+    block = RESTART_BLOCK * len(plan.cells) * plan.grid.shape(rank).parameters
+    step = RESTART_BLOCK * max(1, _FLOATS // block)
+    for first in range(0, plan.config.restarts, step):
+        yield range(first, min(first + step, plan.config.restarts))
+
+
+def _train(plan: Plan, rank: int, restarts: range) -> tuple[NetBatch, Scores]:
+    """Trained networks of these restarts, all cells, in canonical order."""
+    nets, keys = dense_nets(plan.grid.shape(rank), plan.config, restarts)
+    recipes = [plan.recipe.with_cell(cell) for cell in plan.cells for _ in restarts]
+    trainer = get_trainer(plan.trainer)
+    for steps in _calls(plan, rank):
+        nets = trainer.fit(nets, plan.task, recipes, keys, steps)
+    return nets, trainer.score(nets, plan.task)
+
+
+def _calls(plan: Plan, rank: int) -> Iterator[slice]:
+    """The steps of a run in pieces that are short enough for one call of the kernel."""
+    total = plan.recipe.total_steps(plan.task.points)
+    calls = 1 if plan.trainer != "fused" else -(-plan.group_work(rank) // _CALL_WORK)
+    size = -(-total // min(int(calls), total))
+    for first in range(0, total, size):
+        yield slice(first, min(first + size, total))
+
+
+def _best(nets: NetBatch, scores: Scores, restarts: range) -> list[_Best]:
+    """The best network, or none: one that diverged is nobody's, whatever it answers."""
+    index = int(np.argmax(np.where(scores.diverged, -1, scores.correct)))
+    if scores.diverged[index]:
+        return []
+    cell, place = divmod(index, len(restarts))
+    wrong = scores.points - int(scores.correct[index])
+    return [_Best(wrong, cell, restarts[place], flat_parameters(nets, index))]
+
+
+def flat_parameters(nets: NetBatch, index: int) -> F32:
+    """float32 [parameter] of one network: weight0 row-major, bias0, weight1, ..."""
+    layers = range(len(nets.params) // 2)
+    names = [f"{kind}{layer}" for layer in layers for kind in ("weight", "bias")]
+    return np.concatenate([np.ravel(nets.params[name][index]) for name in names])
