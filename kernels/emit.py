@@ -231,7 +231,7 @@ def _row_gradients(
         for first in range(0, size, 4):  # independent chains of additions
             group = range(first, min(first + 4, size))
             cells = [(n, i) for n in neurons for i in group]
-            _add_products(c, g, cells, samples, delta, read, fan)  # type: ignore[arg-type]
+            _add_products(c, g, cells, samples, delta, read, fan)
     for n in neurons:
         _add_all(c, g, c.index(c.times(fan, out), n), [delta(n, b) for b in samples])
 

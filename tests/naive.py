@@ -229,3 +229,36 @@ def train_mlp(
         [layer.weight.detach().numpy() for layer in layers],
         [layer.bias.detach().numpy() for layer in layers],
     )
+
+
+# ---- search --------------------------------------------------------------------------
+
+
+def dense_shapes(width: int, depth: int, inputs: int, outputs: int) -> list[tuple[int, ...]]:
+    """All widths (inputs, hidden ..., outputs) in the order of a search."""
+    import itertools
+
+    found = []
+    for hidden in itertools.product(range(1, width + 1), repeat=depth):
+        widths = (inputs, *hidden, outputs)
+        weights = sum(a * b for a, b in itertools.pairwise(widths))
+        found.append((weights + sum(widths[1:]), widths))
+    return [widths for _, widths in sorted(found)]
+
+
+def accuracy_of_mlp(flat: Array, widths: list[int], x: Array, y: Array) -> float:
+    """Accuracy of parameters (weight0 row-major, bias0, weight1, ...) by plain torch.nn."""
+    import torch
+
+    steps: list[torch.nn.Module] = []
+    start = 0
+    for fan, out in zip(widths[:-1], widths[1:], strict=True):
+        layer = torch.nn.Linear(fan, out)
+        weight = torch.tensor(flat[start : start + fan * out]).reshape(out, fan)
+        bias = torch.tensor(flat[start + fan * out : start + (fan + 1) * out])
+        layer.load_state_dict({"weight": weight, "bias": bias})
+        steps += [layer, torch.nn.ReLU()]
+        start += (fan + 1) * out
+    with torch.no_grad():
+        logits = torch.nn.Sequential(*steps[:-1])(torch.tensor(x))
+    return float(((logits[:, 0] > 0) == torch.tensor(y > 0)).double().mean())

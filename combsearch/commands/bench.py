@@ -32,7 +32,7 @@ from combsearch.rng import RESTART_BLOCK, RunKeys
 from combsearch.search import phase1
 from combsearch.store import RunStore
 from combsearch.tasks import Task, cubist_spiral
-from combsearch.trainers import fused, get_trainer
+from combsearch.trainers import get_trainer
 
 SHAPES = ("7,3,3", "6,3,2", "3,3,3", "16,16,16", "3,2,2")
 _MAIN = SHAPES[0]
@@ -291,11 +291,11 @@ def _timed_kernel() -> Iterator[list[float]]:
         train(*arguments, **options)
         spent.append(time.perf_counter() - started)
 
-    fused.cpu.train = timed
+    cpu.train = timed
     try:
         yield spent
     finally:
-        fused.cpu.train = train
+        cpu.train = train
 
 
 def _search_overhead(width: int) -> float:

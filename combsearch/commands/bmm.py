@@ -6,6 +6,7 @@ The yardstick of ``combsearch bench``; nothing else uses it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def compiled_bmm_seconds(task: Task, shape: NetShape, count: int, steps: int) ->
         w += [draw(count, out, fan), draw(count, out, 1)]
     state: Any = (w, [torch.zeros_like(p) for p in w])
     ones, rate = [torch.ones_like(p) for p in w], torch.full((count, 1, 1), 0.05)
-    step = torch.compile(_step)
+    step: Callable[..., Any] = torch.compile(_step)
     best = float("inf")
     with torch.no_grad():
         for number in range(steps + 3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -30,27 +31,35 @@ from combsearch.store import RunStore, Shard, digest, run_folder, write_bytes, w
 
 def phase1_command(config: SearchConfig, options: Options) -> dict[str, Any]:
     """Run or continue phase one; the object that ``--json`` prints."""
+    # Standard output is for the result, whatever a user's task or trainer may print.
+    with contextlib.redirect_stdout(sys.stderr):
+        plan = Plan.of(config)
+        folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
+        if options.dry_run:
+            report = estimate(plan, folder, options.jobs or cores())
+            text = estimate_text(report)
+        else:
+            report, text = _run(plan, folder, options)
+    print(json.dumps(report) if options.json else text)
+    return report
+
+
+def _run(plan: Plan, folder: Path, options: Options) -> tuple[dict[str, Any], str]:
+    """The report, as JSON and for a reader."""
     started = time.monotonic()
-    plan = Plan.of(config)
-    folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
-    if options.dry_run:
-        report = estimate(plan, folder, options.jobs or cores())
-        print(json.dumps(report) if options.json else estimate_text(report))
-        return report
     store = RunStore.open(folder, plan.identity())
     store.check_writable()
     trained = _search(plan, store, options.jobs)
     rows = phase1.counted(plan, store)
     report = _report(plan, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["made_with"] = provenance(config)
+    report["made_with"] = provenance(plan.config)
     write_json(folder / "summary.json", report)
     if options.figures:
         from combsearch.commands.figures import draw_run
 
-        draw_run(rows, plan.task, config.target, folder / "figures")
-    print(json.dumps(report) if options.json else _text(plan, rows, report))
-    return report
+        draw_run(rows, plan.task, plan.config.target, folder / "figures")
+    return report, _text(plan, rows, report)
 
 
 def _search(plan: Plan, store: RunStore, jobs: int) -> int:

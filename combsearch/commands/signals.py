@@ -72,7 +72,8 @@ class Stops:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Signals wait for the end of this block: an import broken off raises anything."""
-        self._held = arrived = []
+        arrived: list[int] = []
+        self._held = arrived
         try:
             yield
         finally:

@@ -1,16 +1,7 @@
-"""Shards in several processes of this machine, by the process pool of joblib (loky)."""
+"""Shards in several processes of this machine."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import multiprocessing.resource_tracker
-import os
-import signal
-import sys
-import threading
-import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from joblib import cpu_count
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.backend import resource_tracker
 
+from combsearch.engines.pool import signals_held, worker_pool
 from combsearch.errors import CombsearchError
 from combsearch.search.phase1 import Failure
 from combsearch.store import Shard
@@ -30,13 +20,6 @@ T = TypeVar("T")
 _TRIES = 4  # of one shard: the first and three more
 _ALONE = 2  # tries after which a shard runs alone, so that no other one can be to blame
 _POOL_DEATHS = 8  # in a row without a finished shard: the fault is not the shards'
-_WATCH_SECONDS = 0.5
-# A worker is one core: what it calls must not start threads of its own.
-_ENVIRONMENT = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def cores() -> int:
@@ -67,7 +50,7 @@ class LocalEngine:
         queue = _Queue(iter(shards))
         deaths = 0
         while deaths < _POOL_DEATHS:
-            with _pool(self.jobs) as pool:
+            with worker_pool(self.jobs) as pool:
                 try:
                     for finished in self._finish(pool, work, queue):
                         deaths = 0
@@ -89,7 +72,7 @@ class LocalEngine:
         flight: dict[Future[T], Shard] = {}
         while True:
             while len(flight) < self.jobs and (shard := queue.take()) is not None:
-                with _signals_held():
+                with signals_held():
                     flight[pool.submit(work, shard)] = shard
             if not flight:
                 return
@@ -145,78 +128,3 @@ class _Queue:
 
     def _is_suspect(self, shard: Shard) -> bool:
         return self._tries.get(shard, 0) >= _ALONE
-
-
-@contextlib.contextmanager
-def _pool(jobs: int) -> Iterator[Any]:
-    """A pool of worker processes; on leaving, they are killed whatever they do."""
-    for message in ("A worker stopped while", "Failed to kill subprocesses"):
-        warnings.filterwarnings("ignore", message)  # both are seen to here
-    _start_trackers()
-    pool = ProcessPoolExecutor(
-        jobs, initializer=_start_worker, initargs=(os.getpid(),), env=_ENVIRONMENT
-    )
-    try:
-        yield pool
-    finally:
-        with _signals_held():
-            for pid in list(pool._processes):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            pool.shutdown(wait=True, kill_workers=True)
-
-
-def _start_trackers() -> None:
-    """Start the processes that remove semaphores after a crash; they need not announce it."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker"]))
-    try:
-        with _signals_held():
-            resource_tracker.ensure_running()
-            multiprocessing.resource_tracker.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """What happens in here is not interrupted: a signal that stops a run waits for the end.
-
-    Processes that are started in here never see such a signal: a terminal sends Ctrl-C
-    to all processes, and the coordinator alone answers it.
-    """
-    arrived: list[int] = []
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    handlers = {}
-    # The mask is of this thread; another one may still take a signal for the process.
-    if threading.current_thread() is threading.main_thread():
-        for number in _SIGNALS:
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                handlers[number] = signal.signal(number, lambda n, _: arrived.append(n))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number in arrived[:1]:
-            signal.raise_signal(number)
-
-
-def _start_worker(parent: int) -> None:
-    """Runs first in a worker: it shall not outlive its coordinator, however that ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    else:
-        threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:  # it has died before this was set up
-        os._exit(1)
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_WATCH_SECONDS)
-    os._exit(1)
