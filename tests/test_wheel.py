@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -141,3 +142,10 @@ def test_command_shows_its_help_and_version(bin_folder: Path, tmp_path: Path) ->
     command = bin_folder / "combsearch"
     assert "phase1" in run(command, "--help", cwd=tmp_path)
     assert combsearch.__version__ in run(command, "--version", cwd=tmp_path)
+
+
+def test_command_runs_a_search(bin_folder: Path, tmp_path: Path) -> None:
+    tiny = ("--task", "xor", "--width", "2", "--restarts", "1", "--epochs", "2", "--jobs", "1")
+    report = json.loads(run(bin_folder / "combsearch", "phase1", "--json", *tiny, cwd=tmp_path))
+    assert report["trained"] == 8 * 6
+    assert (tmp_path / report["run_folder"] / "best.npz").exists()

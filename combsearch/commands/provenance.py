@@ -28,7 +28,7 @@ def provenance(config: SearchConfig) -> dict[str, Any]:
         "command": repeat_command(config),
         "versions": versions,
         "commit": _commit(Path(__file__).resolve().parents[2]),
-        "machine": {"system": platform.platform(), "processor": _processor()},
+        "machine": {"system": f"{platform.system()} {platform.machine()}", "processor": _processor()},
     }
 
 
