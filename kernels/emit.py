@@ -20,7 +20,7 @@ from typing import Any
 
 from .vector import LANES, Code, Value, splat
 
-BLOCK = 8  # samples whose gradients are added to memory together
+BLOCK = 16  # samples whose gradients are added to memory together
 TILE = 4  # samples that share a load of a weight: enough to hide the latency of an addition
 UNROLLED = 8  # largest fan-in of a hidden layer with straight-line code
 UNROLLED_INPUTS = 2  # the same for the first layer
