@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from combsearch import __version__
 from combsearch.commands.options import Options
+from combsearch.commands.output import OutputLostError
 from combsearch.commands.settings import flag, phase1_settings, variable
 from combsearch.commands.signals import Stopped, Stops
 from combsearch.config import SearchConfig
@@ -54,8 +55,10 @@ def _code_of(error: BaseException, stopped_by: int | None) -> int:
         return _stopped(stopped_by)
     if isinstance(error, CombsearchError):
         return _fail(str(error), error.exit_code)
-    if isinstance(error, OSError):  # of our output: files that we write have their own errors
-        return _lost_output(error)
+    if isinstance(error, OutputLostError) and isinstance(error.__cause__, OSError):
+        return _lost_output(error.__cause__)
+    if isinstance(error, OSError):
+        return _fail(f"{type(error).__name__}: {error}; what was saved is whole", 1)
     raise error
 
 
@@ -101,8 +104,12 @@ def _fail(message: str, code: int) -> int:
 
 
 def _flush(stream: Any) -> None:
-    if stream is not None:  # closed by the caller
+    if stream is None:  # closed by the caller
+        return
+    try:
         stream.flush()
+    except OSError as error:
+        raise OutputLostError(str(error)) from error
 
 
 def _lost_output(error: OSError) -> int:
@@ -112,7 +119,8 @@ def _lost_output(error: OSError) -> int:
     if error.errno == errno.EPIPE:  # the reader has seen enough
         return 0
     code = NoSpaceError.exit_code if error.errno == errno.ENOSPC else CombsearchError.exit_code
-    return _fail(str(error), code)
+    reason = error.strerror or error
+    return _fail(f"cannot write standard output: {reason}; what was saved is whole", code)
 
 
 class _Parser(argparse.ArgumentParser):

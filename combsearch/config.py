@@ -243,9 +243,11 @@ class SearchConfig:
         )
         _check_optimiser("search", self.momentum, self.weight_decay)
         _require(bool(self.cells), f"search: no cells; the default is {','.join(CELLS)}")
-        repeated = sorted({c for c in self.cells if self.cells.count(c) > 1})
+        # One spelling and one order: a run's key holds the cell's name.
+        cells = sorted((recipe.cell for recipe in self.recipes()), key=str.encode)
+        repeated = sorted({c for c in cells if cells.count(c) > 1})
         _require(not repeated, f"search: cells {repeated} are named twice")
-        self.recipes()
+        object.__setattr__(self, "cells", tuple(cells))
 
     def recipes(self) -> tuple[Recipe, ...]:
         """One recipe a cell, in the order of ``cells``."""

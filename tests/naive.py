@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -252,7 +253,7 @@ def accuracy_of_mlp(flat: Array, widths: list[int], x: Array, y: Array) -> float
 
     steps: list[torch.nn.Module] = []
     start = 0
-    for fan, out in zip(widths[:-1], widths[1:], strict=True):
+    for fan, out in itertools.pairwise(widths):
         layer = torch.nn.Linear(fan, out)
         weight = torch.tensor(flat[start : start + fan * out]).reshape(out, fan)
         bias = torch.tensor(flat[start + fan * out : start + (fan + 1) * out])

@@ -29,7 +29,7 @@ def write_task(path: Path, points: int = 96) -> Path:
     return path
 
 
-def small_config(task: Path | str, **changes: Any) -> SearchConfig:
+def small_config(task: Path | str = "", **changes: Any) -> SearchConfig:
     """A search of a fraction of a second."""
     given: dict[str, Any] = {
         "task": str(task), "width": 3, "depth": 2, "target": 0.9, "restarts": 2, "epochs": 4,
@@ -54,16 +54,22 @@ def run_json(capsys: Any, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(found.out))
 
 
+def _heed_ctrl_c() -> None:
+    """What starts the tests may have left Ctrl-C ignored, and a child would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
     """This interpreter as the leader of a new process group, as a shell starts a command."""
+    checkout = str(Path(__file__).resolve().parent.parent)
+    options["env"] = {**os.environ, "PYTHONPATH": checkout, **options.get("env", {})}
     return subprocess.Popen(
         [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # What starts the tests may have left Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509  it takes no lock
         **options,
     )
 

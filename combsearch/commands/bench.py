@@ -6,7 +6,6 @@ best of many short windows, because machines are shared and their clocks drift.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import platform
@@ -22,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from combsearch import __version__
+from combsearch.commands.output import say
+from combsearch.commands.provenance import commit, processor
 from combsearch.config import CELLS, Recipe, SearchConfig
-from combsearch.engines import InlineEngine
+from combsearch.engines import InlineEngine, cores
 from combsearch.kernels import bench as peak
 from combsearch.kernels import cpu
 from combsearch.mask import MaskBatch, NetShape
@@ -98,7 +99,7 @@ def bench_command(as_json: bool, quick: bool) -> dict[str, Any]:
         "lanes": cpu.LANES,
         "seconds": round(time.monotonic() - started, 1),
     }
-    print(json.dumps(report) if as_json else _text(report))
+    say(json.dumps(report) if as_json else _text(report))
     return report
 
 
@@ -107,25 +108,18 @@ def machine() -> dict[str, Any]:
     import numba
     import torch
 
+    vectors = {16: "AVX-512", 8: "AVX2", 4: "128-bit"}[cpu.LANES]
     return {
-        "processor": _processor(),
-        "cores": multiprocessing.cpu_count(),
+        "processor": f"{processor()}, {vectors}",
+        "cores": cores(),
         "python": platform.python_version(),
         "combsearch": __version__,
+        "commit": commit(),
         "torch": torch.__version__,
         "numba": numba.__version__,
         "numpy": np.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def _processor() -> str:
-    """The name of the processor and its widest vectors."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    vectors = {16: "AVX-512", 8: "AVX2", 4: "128-bit"}[cpu.LANES]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {vectors}"
 
 
 def _gflops(multiply_adds: float) -> float:
@@ -301,7 +295,7 @@ def _timed_kernel() -> Iterator[list[float]]:
 def _search_overhead(width: int) -> float:
     """Time of a whole search in one process over the time in its kernel, minus 1."""
     config = SearchConfig(width=width, target=1.0, full=True)
-    plan = dataclasses.replace(phase1.Plan.of(config))
+    plan = phase1.Plan.of(config)
     with tempfile.TemporaryDirectory() as folder, _timed_kernel() as spent:
         started = time.perf_counter()
         store = RunStore.open(Path(folder) / "run", plan.identity())

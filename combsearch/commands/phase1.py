@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from combsearch.commands.estimate import estimate, estimate_text
 from combsearch.commands.options import Options
+from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
 from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
@@ -40,7 +41,7 @@ def phase1_command(config: SearchConfig, options: Options) -> dict[str, Any]:
             text = estimate_text(report)
         else:
             report, text = _run(plan, folder, options)
-    print(json.dumps(report) if options.json else text)
+    say(json.dumps(report) if options.json else text)
     return report
 
 
@@ -53,13 +54,28 @@ def _run(plan: Plan, folder: Path, options: Options) -> tuple[dict[str, Any], st
     rows = phase1.counted(plan, store)
     report = _report(plan, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["made_with"] = provenance(plan.config)
+    report["sessions"] = _sessions(folder, report, provenance(plan.config))
+    report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
     if options.figures:
         from combsearch.commands.figures import draw_run
 
         draw_run(rows, plan.task, plan.config.target, folder / "figures")
     return report, _text(plan, rows, report)
+
+
+def _sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:
+    """The commands that trained something for this run, this one last, and what each ran on."""
+    try:
+        earlier = json.loads((folder / "summary.json").read_bytes()).get("sessions", [])
+    except (OSError, ValueError, AttributeError):
+        earlier = []
+    if earlier and not report["trained_now"]:
+        return list(earlier)
+    return [
+        *earlier,
+        {"trained": report["trained_now"], "seconds": report["seconds"], "made_with": made_with},
+    ]
 
 
 def _search(plan: Plan, store: RunStore, jobs: int) -> int:
@@ -89,7 +105,7 @@ class _Watch:
     def __init__(self, plan: Plan, course: Course, progress: Progress) -> None:
         self._plan, self._course, self._progress = plan, course, progress
         self._runs_rate, self._work_rate = Rate(), Rate()
-        self._found: int | None = None
+        self._found = course.found
         self._best = 0.0
         self.runs = 0
 
@@ -131,7 +147,7 @@ def _compile() -> None:
     from combsearch.trainers.fused import FusedTrainer
 
     if not any(cache_folder().rglob("*.nbi")):
-        _log("compiling the kernel: this takes about 20 s, once on this machine")
+        _log("compiling the kernel: this takes about 15 s, once on this machine")
     FusedTrainer().prepare()
 
 
@@ -208,7 +224,8 @@ def _text(plan: Plan, rows: pa.Table, report: dict[str, Any]) -> str:
     share = (
         f"{report['successes']} of its {report['restarts']} restarts succeeded"
         f" (95% interval of the share {interval_text(*report['success_interval'])});"
-        f" {report['trained']} networks of {report['shapes']} shapes trained"
+        f" {report['trained']} networks of"
+        f" {report['shapes']} shape{'s' * (report['shapes'] != 1)} trained"
     )
     table = shape_table(phase1.shape_results(rows, plan.config.target), plan.config.target)
     return f"{head}\n{share}\n\n{table}\n\nrun folder {report['run_folder']}"

@@ -27,8 +27,11 @@ def provenance(config: SearchConfig) -> dict[str, Any]:
     return {
         "command": repeat_command(config),
         "versions": versions,
-        "commit": _commit(Path(__file__).resolve().parents[2]),
-        "machine": {"system": f"{platform.system()} {platform.machine()}", "processor": _processor()},
+        "commit": commit(),
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "processor": processor(),
+        },
     }
 
 
@@ -41,6 +44,11 @@ def repeat_command(config: SearchConfig) -> str:
         else:
             words += [flag(name), ",".join(value) if isinstance(value, list) else str(value)]
     return shlex.join(words)
+
+
+def commit() -> str | None:
+    """The commit of this program, if it runs from a checkout."""
+    return _commit(Path(__file__).resolve().parents[2])
 
 
 def _commit(checkout: Path) -> str | None:
@@ -60,7 +68,8 @@ def _commit(checkout: Path) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from combsearch.commands.output import say
 from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
@@ -55,13 +57,14 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
         "shapes_done": done,
         "shapes_left": needed - done,
         "runs_done": len(rows),
+        "runs_counted": int((rows["rank"].to_numpy() < needed).sum()),
         "nonzeros_reached": int(rows["nonzeros"].to_numpy().max()) if len(rows) else None,
         "shape": list(best.shape) if best else None,
         "nonzeros": best.nonzeros if best else None,
         "best_accuracy": max((r.accuracy for r in results), default=None),
         "seconds_since_last_shard": _age(store),
     }
-    print(json.dumps(report) if as_json else _status_text(report))
+    say(json.dumps(report) if as_json else _status_text(report))
     return report
 
 
@@ -79,17 +82,24 @@ def _grid(config: SearchConfig, rows: pa.Table) -> Grid:
 
 def _age(store: RunStore) -> float | None:
     """Seconds since the last shard was saved: of a run that goes on, a few."""
-    times = [item.stat().st_mtime for item in os.scandir(store.root / "shards")]
+    times = []
+    for item in os.scandir(store.root / "shards"):
+        with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that goes on
+            times.append(item.stat().st_mtime)
     return round(max(0.0, time.time() - max(times)), 1) if times else None
 
 
 def _status_text(report: dict[str, Any]) -> str:
-    left, at_most = report["shapes_left"], "" if report["shape"] else " at most"
+    left = report["shapes_left"]
+    open_end = left and not report["shape"] and not report["config"]["full"]
+    at_most = " at most" if open_end else ""
+    more = report["runs_done"] - report["runs_counted"]
     state = "finished" if report["finished"] else "not finished: repeat its command to continue"
     lines = [
         f"{report['run_folder']}: {state}",
         f"{report['shapes_done']} shapes done, {left} left{at_most};"
-        f" {report['runs_done']} networks saved",
+        f" {report['runs_counted']} networks saved"
+        + (f", {more} more do not count" if more else ""),
     ]
     if report["seconds_since_last_shard"] is not None:
         lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")
@@ -100,7 +110,7 @@ def _status_text(report: dict[str, Any]) -> str:
         )
     elif report["best_accuracy"] is not None:
         lines.append(f"no success up to {report['nonzeros_reached']} nonzeros")
-    if report["best_accuracy"] is not None:
+    if report["best_accuracy"]:
         lines.append(f"best accuracy {report['best_accuracy']:.5f}")
     return "\n".join(lines)
 
@@ -118,11 +128,11 @@ def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
         "foreign": found.foreign,
     }
     if as_json:
-        print(json.dumps(report))
+        say(json.dumps(report))
     else:
-        print(f"{store.root}: {len(found.valid)} sound shards with {found.rows} networks")
+        say(f"{store.root}: {len(found.valid)} sound shards with {found.rows} networks")
         for name in found.foreign:
-            print(f"not ours, left alone: {name}")
+            say(f"not ours, left alone: {name}")
     if found.quarantined:
         damaged = "; ".join(f"{name}: {reason}" for name, reason in found.quarantined)
         raise CorruptDataError(
@@ -146,7 +156,7 @@ def plot_command(
     folder = store.root / "figures" if output is None else Path(output)
     files = draw_run(rows, _task(store, config), config.target, folder, suffix)
     report = {"command": "plot", "run_folder": str(store.root), "files": [str(f) for f in files]}
-    print(json.dumps(report) if as_json else "\n".join(report["files"]))
+    say(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from combsearch.commands.options import Options
-from combsearch.config import Recipe, SearchConfig
+from combsearch.config import SearchConfig
 from combsearch.errors import UsageError
 from combsearch.registry import nearest
 
@@ -129,12 +129,11 @@ def _from_text(text: str, kind: type) -> Any:
 
 
 def _canonical_cells(cells: tuple[Any, ...]) -> tuple[str, ...]:
-    """Each cell spelt in one way, in one order: both change no result, so no run either."""
+    """The cells as ``SearchConfig`` spells and orders them."""
     for cell in cells:
         if not isinstance(cell, str):
             raise UsageError(f"cell {cell!r} is not text such as '0.05:cosine'")
-    SearchConfig(cells=cells)
-    return tuple(sorted((Recipe().with_cell(cell).cell for cell in cells), key=str.encode))
+    return SearchConfig(cells=cells).cells
 
 
 def _toml_table(path: str, name: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class LocalEngine:
                 try:
                     result = future.result()
                 except MemoryError:
-                    yield from queue.failed(flight.pop(future), "out of memory")
+                    yield from queue.failed(flight.pop(future), "it ran out of memory")
                 else:
                     queue.finished(shard := flight.pop(future))
                     yield shard, result
@@ -116,7 +116,7 @@ class _Queue:
         self._open.remove(shard)
         self._tries[shard] = self._tries.get(shard, 0) + 1
         if self._tries[shard] >= _TRIES:
-            yield shard, Failure(f"{reason} in each of {_TRIES} tries")
+            yield shard, Failure(f"in each of {_TRIES} tries {reason}")
             return
         self._back.append(shard)
         self._back.sort(key=lambda s: (-self._tries[s], s))

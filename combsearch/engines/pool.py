@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.backend import popen_loky_posix, resource_tracker
 
 _WATCH_SECONDS = 0.5
 # A worker is one core: what it calls must not start threads of its own.
@@ -24,6 +24,12 @@ _ENVIRONMENT = dict.fromkeys(
 )
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+# Without pgrep or psutil, as in slim containers, loky asks a process for this and it is
+# not there: then the thread that looks after a pool would die with it.
+if not hasattr(popen_loky_posix.Popen, "kill"):
+    popen_loky_posix.Popen.kill = lambda popen: os.kill(popen.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager

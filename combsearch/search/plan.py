@@ -91,8 +91,8 @@ class Plan:
 
     @property
     def cells(self) -> list[str]:
-        """The cells in canonical order."""
-        return canonical_cells(self.config)
+        """The cells, in the order of saved rows."""
+        return list(self.config.cells)
 
     @property
     def runs_per_shape(self) -> int:
@@ -128,10 +128,12 @@ class Plan:
         return shards(self.shard_starts)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that the rows depend on, as JSON."""
+        """What the rows are and which there are (``target`` and ``full`` decide that), as JSON."""
+        settings = changed(self.config)
+        settings.pop("trainer", None)  # ``auto`` and what it stands for make one run
         return {
             "command": "phase1",
-            "config": changed(self.config),
+            "config": settings,
             "task_digest": self.task.digest(),
             "trainer": self.trainer,
             "numerics": NUMERICS,
@@ -152,14 +154,9 @@ class Plan:
         return -(-restarts * len(self.config.cells) // LANES) * LANES
 
 
-def canonical_cells(config: SearchConfig) -> list[str]:
-    """The cells in the order of saved rows: by their UTF-8 bytes."""
-    return sorted(config.cells, key=str.encode)
-
-
 def dense_nets(shape: NetShape, config: SearchConfig, restarts: range) -> tuple[NetBatch, RunKeys]:
     """Dense networks of one shape and their keys, in canonical order: cells, then restarts."""
-    cells = canonical_cells(config)
+    cells = list(config.cells)
     mask = MaskBatch.dense_of(shape)
     keys = RunKeys.make(
         config.seed,
