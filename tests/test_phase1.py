@@ -26,7 +26,7 @@ from combsearch.config import SearchConfig
 from combsearch.engines import InlineEngine
 from combsearch.errors import CombsearchError, RunMismatchError, UsageError
 from combsearch.mask import MaskBatch, NetShape
-from combsearch.nets import MLP, NetBatch
+from combsearch.nets import MLP, NetBatch, Scores
 from combsearch.rng import RunKeys
 from combsearch.search import phase1, plan, training
 from combsearch.search.phase1 import Course, Failure, Outcome, Plan, ShapeResult
@@ -209,14 +209,14 @@ def test_two_searches_side_by_side_share_what_is_done(
 
 @dataclass(frozen=True)
 class GivesUp:
-    """Fails at the shards that hold these ranks."""
+    """Takes all shards at once, and fails at those that hold these ranks."""
 
     ranks: tuple[int, ...]
 
     def run(
         self, work: Callable[[Shard], T], shards: Iterable[Shard]
     ) -> Generator[tuple[Shard, T | Failure], None, None]:
-        for shard in shards:
+        for shard in list(shards):
             bad = any(shard.first <= rank < shard.last for rank in self.ranks)
             yield shard, Failure("out of memory") if bad else work(shard)
 
@@ -240,6 +240,8 @@ def test_shards_that_are_given_up_end_the_search_only_where_they_count(
             training.Work(config, store)(shard)
     phase1.search(made, store, GivesUp((end,)), ignore)
     assert phase1.counted(made, store)["rank"].to_pylist() == list(range(end))
+    with pytest.raises(CombsearchError, match=r"^1 of the shards .* ranks 3 to 3: "):
+        run(tmp_path / "both", config, GivesUp((3, end)))
 
 
 def test_the_course_tells_the_level_and_what_is_left_of_it() -> None:
@@ -337,6 +339,7 @@ def test_the_order_of_cells_and_the_seed(task: Path, tmp_path: Path) -> None:
     *_, rows = run(tmp_path / "a", config)
     turned = dataclasses.replace(config, cells=config.cells[::-1])
     assert digest(run(tmp_path / "b", turned)[2]) == digest(rows)
+    assert Plan.of(turned).cells == Plan.of(config).cells  # so that ties have one winner too
     other = dataclasses.replace(config, seed=1)
     assert digest(run(tmp_path / "c", other)[2]) != digest(rows)
 
@@ -364,6 +367,15 @@ def test_diverged_runs_are_never_successes_nor_anyones_best(task: Path, tmp_path
         assert result.successes == sum(row["accuracy"] >= 0.3 for row in ok)
         assert result.diverged == len(members) - len(ok)
         assert result.accuracy == max(row["accuracy"] for row in ok)
+
+
+def test_the_best_of_a_part_is_the_first_of_the_most_accurate_that_did_not_diverge() -> None:
+    nets, _ = plan.dense_nets(NetShape((2, 1, 1)), small_config(), range(16, 19))
+    correct, diverged = np.array([5, 9, 7, 3, 7, 2]), np.array([0, 1, 0, 0, 0, 0], np.bool_)
+    [best] = training._best(nets, Scores(correct, 10, diverged), range(16, 19))
+    assert best[:3] == (3, 0, 18)  # points wrong, cell, restart
+    assert best.parameters.tolist() == training.flat_parameters(nets, 2).tolist()
+    assert training._best(nets, Scores(correct, 10, np.ones(6, np.bool_)), range(16, 19)) == []
 
 
 def test_a_search_in_which_everything_diverges(task: Path, tmp_path: Path) -> None:
