@@ -57,7 +57,7 @@ def facts(shard: Shard) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "parent": os.getppid(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "threads": os.environ.get("NUMBA_NUM_THREADS"),
         "blocked": sorted(int(number) for number in blocked),
         "output_is_error": os.path.sameopenfile(1, 2),
     }

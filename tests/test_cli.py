@@ -76,6 +76,7 @@ def error_of(capsys: Capture, *arguments: str) -> str:
         ("--task cubist_spirl", "did you mean 'cubist_spiral'?"),
         ("--task nofile.csv", "--task: task file 'nofile.csv': cannot be read"),
         ("--task my_tasks:boom", "--task: task 'my_tasks:boom' failed: ValueError: a b"),
+        ("--task broken:task", "--task: cannot import task 'broken:task': ValueError: c d"),
         ("--jobs -1", "--jobs: jobs is -1, it must be a whole number from 0 to 1024"),
         ("--jobs two", "--jobs: 'two' is not a whole number"),
         ("--run ../x", "run name '../x'"),
@@ -95,6 +96,7 @@ def test_a_bad_value_gives_one_line_that_names_it_and_what_is_valid(
     arguments: str, message: str, capsys: Capture, in_a_folder: Path
 ) -> None:
     Path("my_tasks.py").write_text("def boom():\n    raise ValueError('a\\nb')\n")
+    Path("broken.py").write_text("raise ValueError('c\\nd')\n")
     assert message in error_of(capsys, "phase1", *arguments.split(" "))
     assert not (in_a_folder / "runs").exists()
 

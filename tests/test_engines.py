@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from engine_work import SHARDS, Measured, Told
 from searching import finish, gone, python, small_config, workers, write_task
 
 from combsearch.engines import InlineEngine, LocalEngine, cores, local_engine
+from combsearch.engines.local import _Queue
 from combsearch.engines.pool import signals_held
 from combsearch.errors import CombsearchError, NoSpaceError, UsageError
 from combsearch.search.phase1 import Failure, Plan, Work
@@ -91,6 +93,24 @@ def test_a_killed_worker_is_replaced_and_the_one_shard_that_kills_is_given_up(
     assert said[0] == "a worker process was killed; what it worked on is computed again"
 
 
+def test_a_shard_that_failed_twice_runs_alone() -> None:
+    queue = _Queue(iter(SHARDS))
+    first, second = queue.take(), queue.take()
+    assert [first, second] == SHARDS[:2]
+    assert list(queue.all_failed("x")) == []
+    assert [queue.take(), queue.take()] == SHARDS[:2]  # once more side by side
+    assert list(queue.all_failed("x")) == []
+    assert queue.take() == SHARDS[0] and queue.take() is None
+    queue.finished(SHARDS[0])
+    assert queue.take() == SHARDS[1] and queue.take() is None
+    assert list(queue.all_failed("x")) == []
+    assert queue.take() == SHARDS[1]
+    assert list(queue.all_failed("it broke")) == [
+        (SHARDS[1], Failure("in each of 4 tries it broke"))
+    ]
+    assert [queue.take(), queue.take()] == SHARDS[2:4]  # the others go on as before
+
+
 def test_workers_that_die_whatever_they_do_end_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,16 +146,26 @@ def test_signals_wait_while_processes_are_started() -> None:
         with pytest.raises(KeyboardInterrupt):
             interrupted()
         assert after == ["not at once"]
+        came.clear()
+        other = threading.Thread(target=time.sleep, args=(0.2,))
+        other.start()  # it does not hold back what is sent to it
+        with signals_held():
+            signal.pthread_kill(other.ident or 0, signal.SIGUSR1)
+            time.sleep(0.05)
+            assert came == []
+        assert came == [signal.SIGUSR1]
+        other.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
 
 
-def coordinator(work: str, **environment: str) -> subprocess.Popen[str]:
-    return python("-W", "error", str(engine_work.__file__), work, env=environment)
+def coordinator(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    *options, work = arguments
+    return python(*options, str(engine_work.__file__), work, env=environment)
 
 
 def test_workers_end_with_a_coordinator_that_is_killed_and_nothing_is_said() -> None:
-    process = coordinator("slow")
+    process = coordinator("slow")  # warnings are shown, if there are any
     assert process.stdout is not None
     pids = {json.loads(process.stdout.readline())["pid"] for _ in range(2)}
     assert pids and pids <= set(workers(process.pid))
@@ -145,7 +175,7 @@ def test_workers_end_with_a_coordinator_that_is_killed_and_nothing_is_said() -> 
 
 
 def test_processes_end_quietly_even_where_no_tool_lists_them() -> None:
-    code, out, err = finish(coordinator("facts", PATH="/nonexistent"))
+    code, out, err = finish(coordinator("-W", "error", "facts", PATH="/nonexistent"))
     assert (code, err) == (0, "") and len(out.splitlines()) == len(SHARDS)
 
 

@@ -109,7 +109,7 @@ from combsearch.progress import Progress
 with Progress("phase1") as shown:
     shown.show(0.25, "47 nonzeros (level 30 of 528), best 0.9871")
     time.sleep(0.15)
-    shown.say("a shape with [47] nonzeros reached 0.995")
+    shown.say("a shape with [bold] nonzeros reached 0.995")
     shown.show(0.5, "48 nonzeros")
     if "stop" in sys.argv:
         raise KeyboardInterrupt
@@ -149,7 +149,7 @@ def test_a_terminal_gets_a_live_line_and_keeps_what_is_said() -> None:
     seen, out = on_terminal()
     assert out == "the result\n"
     lines = plain(seen)
-    assert "a shape with [47] nonzeros reached 0.995" in lines
+    assert "a shape with [bold] nonzeros reached 0.995" in lines
     assert any(re.fullmatch(r"phase1 \S+ +25% 47 nonzeros \(level 30 .*", line) for line in lines)
     assert any(re.fullmatch(r"phase1 \S+ +50% 48 nonzeros", line) for line in lines)
     assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h") == 1  # the cursor is back

@@ -138,6 +138,8 @@ def success(rows: pa.Table, target: float, *, cell: str | None = None, limit: in
     _write_columns(figure, axes, cells, at, shown.successes > 0)
     where = "all cells" if cell is None else f"cell {cell}"
     note = f"{count(int(every.runs.sum()), 'run')} of {count(len(every.labels), 'shape')}, {where}"
+    if lines < len(every.labels):
+        note += f"; {lines} shown"
     if not every.successes.any():
         note = f"no run reached {plain_percent(target)}: {note}"
     figure.text(0.02, 1 - 0.06 / height, note, va="top")
