@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from combsearch.rng import RESTART_BLOCK
 from combsearch.runfile import identity_digest
 from combsearch.search.plan import Plan, dense_nets
 from combsearch.search.results import successes
+from combsearch.shards import range_name
 from combsearch.store import RunStore, Shard, rows_table
 from combsearch.trainers import get_trainer
 
@@ -58,7 +60,8 @@ class Work:
 
     def _committed(self, shard: Shard) -> pa.Table | None:
         """The rows of a shard that another process has finished in the meantime."""
-        if self.store.missing([shard]):
+        start = range_name(shard)  # by name: to parse thousands of them takes too long
+        if not any(name.startswith(start) for name in os.listdir(self.store.root / "shards")):
             return None
         try:
             return self.store.read(["accuracy", "status"], shard.first, shard.last)
