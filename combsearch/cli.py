@@ -21,11 +21,12 @@ from typing import Any, NoReturn
 from combsearch import __version__
 from combsearch.commands.options import Options
 from combsearch.commands.output import OutputLostError
-from combsearch.commands.settings import flag, phase1_settings, variable
+from combsearch.commands.settings import command_settings, flag, variable
 from combsearch.commands.signals import Stopped, Stops
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, InterruptedRunError, NoSpaceError, UsageError
 from combsearch.registry import nearest
+from combsearch.search_config import ExhaustConfig, Phase2Config
 
 _CTRL_C, _RESUMABLE = 130, InterruptedRunError.exit_code
 _EPILOG = (
@@ -149,8 +150,23 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         command.set_defaults(module=module, function=function)
         return command
 
-    _phase1_options(
-        add("phase1", "phase1", _phase1, "find the smallest dense shape that learns a task")
+    phase1 = add("phase1", "phase1", _phase1, "find the smallest dense shape that learns a task")
+    _search_options(phase1, SearchConfig)
+    phase2 = add("phase2", "mask_search", _phase2, "train every mask of one shape")
+    _search_options(phase2, Phase2Config)
+    _from_option(phase2, "take task, target and shape from this run of phase one")
+    exhaust = add("exhaust", "mask_search", _exhaust, "train every mask of every shape")
+    _search_options(exhaust, ExhaustConfig)
+    count = add("count", "count", _count, "count the masks of a shape, or of all shapes, exactly")
+    _count_options(count)
+    certify = add("certify", "certify", _certify, "re-evaluate a saved network in plain PyTorch")
+    _network_options(certify)
+    certify.add_argument("--task", help="task it is for (default: the one that the file names)")
+    certify.add_argument("--target", type=float, metavar="X", help="accuracy that it must reach")
+    export = add("export", "export", _export, "write a saved network in another format")
+    _network_options(export)
+    export.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="a .safetensors, .npz or .onnx file"
     )
     _run_options(add("status", "runs", _status, "what of a run is done and what is left"))
     _run_options(add("verify", "runs", _verify, "check every saved shard, set damaged ones aside"))
@@ -164,21 +180,35 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     return parser, dict(commands.choices)
 
 
-def _phase1_options(command: argparse.ArgumentParser) -> None:
-    for field in (*dataclasses.fields(SearchConfig), *dataclasses.fields(Options)):
+def _search_options(command: argparse.ArgumentParser, kind: Any) -> None:
+    for field in (*dataclasses.fields(kind), *dataclasses.fields(Options)):
         note, default = field.metadata["help"], field.default
         if isinstance(default, bool):
             action = argparse.BooleanOptionalAction
             command.add_argument(flag(field.name), action=action, default=None, help=note)
             continue
         shown = ",".join(default) if isinstance(default, tuple) else default
-        text = note if default is None else f"{note} (default {shown})"
+        text = note if default in (None, "") else f"{note} (default {shown})"
         command.add_argument(flag(field.name), metavar=_metavar(default), help=text)
-    command.add_argument("--config", metavar="FILE", help="TOML file with a table [phase1]")
+    if any(field.name == "every_level" for field in dataclasses.fields(kind)):
+        command.add_argument(
+            "--all", dest="every_level", action="store_true", default=None,
+            help="short for --every-level",
+        )  # fmt: skip
+        command.add_argument(
+            "--stop-at-first", dest="every_level", action="store_false", default=None,
+            help="short for --no-every-level (default)",
+        )  # fmt: skip
+    name = command.prog.split()[-1]
+    command.add_argument("--config", metavar="FILE", help=f"TOML file with a table [{name}]")
     command.epilog = (
         f"Each option can also be set in the environment ({variable('target')}=0.95) and in the"
         " TOML file (target = 0.95); a flag wins over the environment, that over the file."
     )
+
+
+def _from_option(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--from", dest="source", metavar="RUN", help=text)
 
 
 def _metavar(default: object) -> str:
@@ -192,17 +222,84 @@ def _run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _count_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--shape", metavar="WIDTHS", help="hidden widths such as 7,3,3")
+    command.add_argument("--max-nonzeros", type=int, metavar="N", help="last level to count")
+    for name, default, text in (
+        ("inputs", 2, "input neurons"),
+        ("outputs", 1, "output neurons"),
+        ("width", 16, "widest hidden layer, of all shapes"),
+        ("depth", 3, "hidden layers, of all shapes"),
+    ):
+        command.add_argument(
+            f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default {default})"
+        )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _network_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "network", metavar="NETWORK", help="a .npz or .safetensors file, or a run's folder or name"
+    )
+    runs = os.environ.get(variable("runs")) or Options.runs
+    command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def _phase1(given: argparse.Namespace) -> None:
-    settings = phase1_settings(vars(given))
     from combsearch.commands.phase1 import phase1_command
 
+    _search("phase1", SearchConfig, phase1_command, given)
+
+
+def _phase2(given: argparse.Namespace) -> None:
+    from combsearch.commands.mask_search import inherited, mask_search_command
+
+    runs = given.runs or os.environ.get(variable("runs")) or Options.runs
+    taken = inherited(given.source, runs) if given.source else {}
+    _search("phase2", Phase2Config, mask_search_command, given, taken)
+
+
+def _exhaust(given: argparse.Namespace) -> None:
+    from combsearch.commands.mask_search import mask_search_command
+
+    _search("exhaust", ExhaustConfig, mask_search_command, given)
+
+
+def _search(
+    name: str,
+    kind: type,
+    command: Callable[[Any, Options], object],
+    given: argparse.Namespace,
+    taken: dict[str, tuple[str, Any]] | None = None,
+) -> None:
+    settings = command_settings(name, kind, vars(given), taken)
     try:
-        phase1_command(settings.config, settings.options)
+        command(settings.config, settings.options)
     except UsageError as error:  # one that shows only beside the task: name its source too
         source = settings.sources.get(getattr(error, "field", ""))
         if source is None:
             raise
         raise UsageError(f"{source}: {error}") from error
+
+
+def _count(given: argparse.Namespace) -> None:
+    from combsearch.commands.count import count_command
+
+    sizes = (given.inputs, given.outputs, given.width, given.depth)
+    count_command(given.shape, given.max_nonzeros, *sizes, given.json)
+
+
+def _certify(given: argparse.Namespace) -> None:
+    from combsearch.commands.certify import certify_command
+
+    certify_command(given.network, given.task, given.target, given.json, given.runs)
+
+
+def _export(given: argparse.Namespace) -> None:
+    from combsearch.commands.export import export_command
+
+    export_command(given.network, given.output, given.json, given.runs)
 
 
 def _status(given: argparse.Namespace) -> None:

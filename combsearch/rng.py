@@ -25,7 +25,7 @@ import numpy.typing as npt
 from combsearch.errors import UsageError
 
 RESTART_BLOCK = 16
-"""Restarts that share their minibatches: ``restart // RESTART_BLOCK`` is the block."""
+"""Restarts that share their minibatches where a search names no other number."""
 
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
@@ -103,12 +103,14 @@ class RunKeys:
         mask: uint64 [n], ``MaskBatch.keys()``.
         cell: uint64 [n], ``text_key`` of the cell.
         restart: int64 [n], from 0.
+        block: restarts that share their minibatches.
     """
 
     seed: int
     mask: U64
     cell: U64
     restart: npt.NDArray[np.int64]
+    block: int = RESTART_BLOCK
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**64:
@@ -118,6 +120,8 @@ class RunKeys:
             raise UsageError(f"run keys: masks, cells and restarts differ in number: {sizes}")
         if len(self.restart) and self.restart.min() < 0:
             raise UsageError(f"restart is {self.restart.min()}, it must be from 0 up")
+        if self.block < 1:
+            raise UsageError(f"block is {self.block}, it must be from 1 up")
 
     @classmethod
     def make(
@@ -126,6 +130,7 @@ class RunKeys:
         mask_keys: npt.ArrayLike,
         cells: Sequence[str],
         restarts: npt.ArrayLike,
+        block: int = RESTART_BLOCK,
     ) -> RunKeys:
         """Keys from mask keys [n], cell names [n] and restart numbers [n]."""
         known = {cell: text_key(cell) for cell in set(cells)}
@@ -134,17 +139,20 @@ class RunKeys:
             mask=np.asarray(mask_keys, np.uint64),
             cell=np.array([known[cell] for cell in cells], np.uint64),
             restart=np.asarray(restarts, np.int64),
+            block=block,
         )
 
     def __len__(self) -> int:
         return len(self.mask)
 
     def __getitem__(self, index: slice | npt.NDArray[np.intp]) -> RunKeys:
-        return RunKeys(self.seed, self.mask[index], self.cell[index], self.restart[index])
+        return RunKeys(
+            self.seed, self.mask[index], self.cell[index], self.restart[index], self.block
+        )
 
     def blocks(self) -> npt.NDArray[np.int64]:
         """int64 [n]: the block of restarts that shares its minibatches."""
-        return self.restart // RESTART_BLOCK
+        return self.restart // self.block
 
     def philox_keys(self) -> U32:
         """uint32 [n, 2]: seed, mask, cell and restart mixed to one Philox key each."""

@@ -11,9 +11,9 @@ recipe grid from one seed:
     cell        string          learning rate and schedule, "0.05:cosine"
     restart     int32           number of the restart, from 0
     accuracy    float64         share of points classified correctly, 0 to 1
-    status      string          "ok" or "diverged"
-    parameters  list<float32>   weight0 row-major, bias0, weight1, ...; null except for
-                                the best run of a rank
+    status      string          "ok", "diverged", or "spared": a race would have given it up
+    parameters  list<float32>   weight0 row-major, bias0, weight1, ...; null except for the
+                                best run of a rank (phase one) or what the search keeps
     seconds     float64         share of the training time; null when not measured
 
 The canonical order is (rank, cell, restart), cells by their UTF-8 bytes; no two
@@ -34,7 +34,7 @@ import pyarrow.compute as pc
 from combsearch.errors import UsageError
 
 FORMAT = 1  # of these columns and of the digest: raised when either changes
-STATUSES = ("ok", "diverged")
+STATUSES = ("ok", "diverged", "spared")
 
 ROWS: pa.Schema = pa.schema(
     [

@@ -18,7 +18,7 @@ from searching import SMALL, combsearch, finish, python, run_json, write_task
 from combsearch import __version__, cli
 from combsearch.commands.options import Options
 from combsearch.commands.provenance import repeat_command
-from combsearch.commands.settings import flag, phase1_settings, variable
+from combsearch.commands.settings import command_settings, flag, variable
 from combsearch.config import CELLS, SearchConfig
 from combsearch.errors import UsageError
 
@@ -104,7 +104,7 @@ def test_a_bad_value_gives_one_line_that_names_it_and_what_is_valid(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("phse1", "unknown command 'phse1', did you mean 'phase1'? (known: phase1, status, "),
+        ("phse1", "unknown command 'phse1', did you mean 'phase1'? (known: phase1, phase2, "),
         ("stat --json", "unknown command 'stat', did you mean 'status'?"),
         ("--jsn", "unknown option '--jsn'"),
         ("status", "the following arguments are required: RUN"),
@@ -212,7 +212,7 @@ SWITCHES = sorted(set(FIELDS) - set(OTHER))
 
 
 def read(name: str, flags: dict[str, Any]) -> Any:
-    settings = phase1_settings(flags)
+    settings = command_settings("phase1", SearchConfig, flags)
     owner = settings.config if hasattr(settings.config, name) else settings.options
     return getattr(owner, name), settings.sources.get(name)
 
@@ -266,19 +266,19 @@ def test_switches_can_be_turned_both_ways_everywhere(
 def test_the_file_can_be_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("t.toml").write_text("[other]\nx = 1\n[phase1]\nwidth = 7\ncells = '0.1:step, 1:step'\n")
     monkeypatch.setenv("COMBSEARCH_CONFIG", "t.toml")
-    settings = phase1_settings({})
+    settings = command_settings("phase1", SearchConfig, {})
     assert settings.config == SearchConfig(width=7, cells=("0.1:step", "1:step"))
 
 
 def test_cells_have_one_spelling_and_one_order() -> None:
     given = ",".join(reversed(CELLS)).replace("0.05", "5e-2").replace("0.1:", "0.10:")
-    config = phase1_settings({"cells": given}).config
+    config = command_settings("phase1", SearchConfig, {"cells": given}).config
     assert config == SearchConfig() and config.digest() == SearchConfig().digest()
 
 
 def test_numbers_of_a_file_may_be_whole_where_any_number_is_meant() -> None:
     Path("t.toml").write_text("[phase1]\ntarget = 1\nweight_decay = 0\n")
-    config = phase1_settings({"config": "t.toml"}).config
+    config = command_settings("phase1", SearchConfig, {"config": "t.toml"}).config
     assert config == SearchConfig(target=1.0, weight_decay=0.0)
     assert isinstance(config.target, float)
 
@@ -305,7 +305,7 @@ def test_a_search_can_be_repeated_from_what_its_summary_says(
         "combsearch.commands.phase1.phase1_command", lambda config, _: seen.append(config)
     )
     for config in (SearchConfig(), SearchConfig(**values, full=True)):
-        words = repeat_command(config).split()
+        words = repeat_command("phase1", config).split()
         assert words[0] == "combsearch" and cli.main(words[1:]) == 0
         assert seen.pop() == config
 

@@ -200,17 +200,18 @@ def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     partly = FUSED.fit(nets, task, recipe, keys, slice(70, 300))
     epoch = 66 * cpu.padded(5) * 3 * 4
     held: list[int] = []
-    original = fused._minibatches
+    original = fused._Minibatches
 
     def watched(*arguments: Any) -> Any:
         batches = original(*arguments)
-        held.append(batches.nbytes)
+        held.append(batches._epochs.nbytes)
         return batches
 
-    monkeypatch.setattr(fused, "_minibatches", watched)
+    monkeypatch.setattr(fused, "_Minibatches", watched)
     for size, epochs in ((1, 1), (epoch, 1), (2 * epoch + 1, 2), (5 * epoch, 5), (2**30, 6)):
         monkeypatch.setattr(fused, "_MINIBATCH_BYTES", size)
         held.clear()
+        fused._minibatches.cache_clear()
         assert_same_bits(FUSED.fit(nets, task, recipe, keys), whole)
         assert max(held) == epochs * epoch
         assert_same_bits(FUSED.fit(nets, task, recipe, keys, slice(70, 300)), partly)

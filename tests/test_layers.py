@@ -19,7 +19,7 @@ import pytest
 # circle, unless SEPARATE names them: those never do.
 LAYERS = (
     ("kernels",),
-    ("errors", "config", "mask", "rng", "registry", "durable"),
+    ("errors", "fields", "config", "search_config", "mask", "rng", "registry", "durable"),
     ("canonical", "counting", "connectivity", "flops", "nets", "tasks", "rows"),
     ("enumeration", "store", "runfile", "shards", "frontier", "trainers", "saved_network"),
     ("pruning", "progress"),
@@ -41,7 +41,9 @@ FACADE_NAMES = frozenset({"__version__"})
 LIBRARIES: dict[str, frozenset[str]] = {
     FACADE: frozenset(),
     "errors": frozenset(),
+    "fields": frozenset(),
     "config": frozenset(),
+    "search_config": frozenset(),
     "registry": frozenset(),
     "mask": frozenset({"numpy"}),
     "rng": frozenset({"numpy"}),

@@ -246,7 +246,8 @@ def test_shards_that_are_given_up_end_the_search_only_where_they_count(
 
 def test_the_course_tells_the_level_and_what_is_left_of_it() -> None:
     nonzeros = np.array([5, 7, 7, 7, 9])
-    course = Course(nonzeros, np.array([1.0, 2, 3, 4, 5]), [Shard(0, 1)], None)
+    shards = [Shard(rank, rank + 1) for rank in range(5)]
+    course = Course(shards, nonzeros, np.array([1.0, 2, 3, 4, 5]), [Shard(0, 1)], None)
     assert (course.nonzeros, course.level, course.levels) == (7, 2, 3)
     course.note(Shard(2, 3), 0)
     assert course.level_work() == (9, 6) and course.whole_work() == (15, 11)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,16 +17,16 @@ from combsearch.commands.estimate import estimate, estimate_text
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
+from combsearch.commands.running import Watch, compile_kernel, log, sessions
 from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
 from combsearch.engines import cores, local_engine
-from combsearch.nets import NetBatch
-from combsearch.progress import Progress, Rate, duration
-from combsearch.saved_network import save_network
+from combsearch.progress import Progress
+from combsearch.saved_network import run_facts, save_network
 from combsearch.search import phase1
-from combsearch.search.phase1 import Course, Outcome, Plan, ShapeResult
+from combsearch.search.phase1 import Plan, ShapeResult
 from combsearch.search.plan import SHARD_WORK
-from combsearch.store import RunStore, Shard, digest, run_folder, write_bytes, write_json
+from combsearch.store import RunStore, digest, run_folder, write_json
 
 
 def phase1_command(config: SearchConfig, options: Options) -> dict[str, Any]:
@@ -54,7 +53,7 @@ def _run(plan: Plan, folder: Path, options: Options) -> tuple[dict[str, Any], st
     rows = phase1.counted(plan, store)
     report = _report(plan, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["sessions"] = _sessions(folder, report, provenance(plan.config))
+    report["sessions"] = sessions(folder, report, provenance("phase1", plan.config))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
     if options.figures:
@@ -62,20 +61,6 @@ def _run(plan: Plan, folder: Path, options: Options) -> tuple[dict[str, Any], st
 
         draw_run(rows, plan.task, plan.config.target, folder / "figures")
     return report, _text(plan, rows, report)
-
-
-def _sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:
-    """The commands that trained something for this run, this one last, and what each ran on."""
-    try:
-        earlier = json.loads((folder / "summary.json").read_bytes()).get("sessions", [])
-    except (OSError, ValueError, AttributeError):
-        earlier = []
-    if earlier and not report["trained_now"]:
-        return list(earlier)
-    return [
-        *earlier,
-        {"trained": report["trained_now"], "seconds": report["seconds"], "made_with": made_with},
-    ]
 
 
 def _search(plan: Plan, store: RunStore, jobs: int) -> int:
@@ -86,73 +71,17 @@ def _search(plan: Plan, store: RunStore, jobs: int) -> int:
     """
     found = store.verify()
     for name, reason in found.quarantined:
-        _log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
+        log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
     course = phase1.begin(plan, store, found.valid)
     if course.complete():
         return 0
     if plan.trainer == "fused":
-        _compile()
+        compile_kernel()
     jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_WORK))
     with Progress("phase1") as progress:
-        watch = _Watch(plan, course, progress)
+        watch = Watch(course, progress, plan.config.target, "shape", plan.config.full)
         phase1.search(plan, store, local_engine(jobs, progress.say), watch, course)
     return watch.runs
-
-
-class _Watch:
-    """Tells how a search gets on."""
-
-    def __init__(self, plan: Plan, course: Course, progress: Progress) -> None:
-        self._plan, self._course, self._progress = plan, course, progress
-        self._runs_rate, self._work_rate = Rate(), Rate()
-        self._found = course.found
-        self._best = 0.0
-        self.runs = 0
-
-    def __call__(self, shard: Shard, outcome: Outcome) -> None:
-        course = self._course
-        self.runs += outcome.runs
-        self._best = max(self._best, outcome.best)
-        self._runs_rate.add(outcome.runs)
-        self._work_rate.add(float(self._plan.work[shard.first : shard.last].sum()))
-        if course.found is not None and course.found != self._found:
-            self._found = course.found
-            self._progress.say(
-                f"a shape with {course.found} nonzeros reached {self._plan.config.target:g}:"
-                " no larger ones will be trained, and those begun do not count"
-            )
-        whole, left = course.whole_work() if self._plan.config.full else course.level_work()
-        self._progress.show(1 - left / whole, self._note(left))
-
-    def _note(self, left: float) -> str:
-        """As ``47 nonzeros (level 30 of 528), best 0.9871, 9,600 runs, 410 a second, ...``."""
-        course = self._course
-        parts = [
-            f"{course.nonzeros} nonzeros (level {course.level} of {course.levels})",
-            f"best {self._best:.4f}",
-            f"{self.runs:,} runs",
-        ]
-        runs, work = self._runs_rate.per_second(), self._work_rate.per_second()
-        if runs is not None:
-            parts.append(f"{runs:,.0f} a second")
-        if work is not None:
-            what = "in all" if self._plan.config.full else "for this level"
-            parts.append(f"{duration(left / work)} left {what}")
-        return ", ".join(parts)
-
-
-def _compile() -> None:
-    """Compile the kernel here once, so that workers find it on disk."""
-    from combsearch.kernels.cache import cache_folder
-    from combsearch.trainers.fused import FusedTrainer
-
-    if not any(cache_folder().rglob("*.nbi")):
-        _log("compiling the kernel: this takes about 15 s, once on this machine")
-    FusedTrainer().prepare()
-
-
-def _log(text: str) -> None:
-    print(f"combsearch: {text}", file=sys.stderr, flush=True)
 
 
 def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
@@ -163,7 +92,10 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
     shown = best or phase1.runners_up(results, 1)[0]
     network = phase1.best_network(rows, shown)
     if network is not None:
-        _save(folder / "best.npz", network)
+        about = run_facts(
+            task=config.task, accuracy=shown.accuracy, seed=config.seed, init_width=config.width
+        )
+        save_network(folder / "best.npz", network, about=about)
     return {
         "command": "phase1",
         "task": plan.task.name,
@@ -188,12 +120,6 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
         "seed": config.seed,
         "digest": digest(rows),
     }
-
-
-def _save(path: Path, network: NetBatch) -> None:
-    file = io.BytesIO()
-    save_network(cast(Any, file), network)  # numpy takes a file as well as a path
-    write_bytes(path, file.getbuffer())
 
 
 def _json(result: ShapeResult) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from typing import Any
 
 from combsearch import __version__
 from combsearch.commands.settings import flag
-from combsearch.config import SearchConfig, changed
+from combsearch.config import changed
 
 _LIBRARIES = ("numpy", "numba", "llvmlite", "torch", "pyarrow")
 
 
-def provenance(config: SearchConfig) -> dict[str, Any]:
+def provenance(command: str, config: Any) -> dict[str, Any]:
     """As JSON; ``command`` repeats the search wherever its settings came from."""
     versions = {"combsearch": __version__, "python": platform.python_version()}
     for name in _LIBRARIES:
@@ -25,7 +25,7 @@ def provenance(config: SearchConfig) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "command": repeat_command(config),
+        "command": repeat_command(command, config),
         "versions": versions,
         "commit": commit(),
         "machine": {
@@ -35,9 +35,9 @@ def provenance(config: SearchConfig) -> dict[str, Any]:
     }
 
 
-def repeat_command(config: SearchConfig) -> str:
+def repeat_command(command: str, config: Any) -> str:
     """``combsearch phase1`` with a flag for every setting that is not at its default."""
-    words = ["combsearch", "phase1"]
+    words = ["combsearch", command]
     for name, value in changed(config).items():
         if isinstance(value, bool):
             words.append(flag(name) if value else flag(f"no_{name}"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from combsearch.commands.output import say
+from combsearch.commands.running import seconds_since
 from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
@@ -34,16 +33,23 @@ def find_run(text: str, runs: str) -> Path:
     return Path(text if os.path.isdir(text) else inside)
 
 
-def _attach(text: str, runs: str) -> tuple[RunStore, SearchConfig]:
-    store = RunStore.attach(find_run(text, runs))
+def _phase1_config(store: RunStore) -> SearchConfig:
     if store.identity.get("command") != "phase1":
-        raise UsageError(f"{store.root} is a run of {store.identity.get('command')!r}, not phase1")
-    return store, SearchConfig.from_json(store.identity["config"])
+        known = "phase1, phase2 or exhaust"
+        raise UsageError(f"{store.root} is a run of {store.identity.get('command')!r}, not {known}")
+    return SearchConfig.from_json(store.identity["config"])
 
 
 def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     """What of a run is done and what is left; needs the run folder alone."""
-    store, config = _attach(text, runs)
+    store = RunStore.attach(find_run(text, runs))
+    if store.identity.get("command") in ("phase2", "exhaust"):
+        from combsearch.commands.mask_runs import mask_status, mask_status_text
+
+        report = mask_status(store)
+        say(json.dumps(report) if as_json else mask_status_text(report))
+        return report
+    config = _phase1_config(store)
     rows = store.read(["rank", "shape", "nonzeros", "accuracy", "status"])
     results = phase1.shape_results(rows, config.target)
     best = phase1.winner(results)
@@ -62,7 +68,7 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
         "shape": list(best.shape) if best else None,
         "nonzeros": best.nonzeros if best else None,
         "best_accuracy": max((r.accuracy for r in results), default=None),
-        "seconds_since_last_shard": _age(store),
+        "seconds_since_last_shard": seconds_since(store),
     }
     say(json.dumps(report) if as_json else _status_text(report))
     return report
@@ -78,15 +84,6 @@ def _needed(config: SearchConfig, rows: pa.Table, found: int | None) -> int:
 def _grid(config: SearchConfig, rows: pa.Table) -> Grid:
     widths = rows["shape"][0].as_py().split(",")
     return dense_grid(config.width, config.depth, int(widths[0]), int(widths[-1]))
-
-
-def _age(store: RunStore) -> float | None:
-    """Seconds since the last shard was saved: of a run that goes on, a few."""
-    times = []
-    for item in os.scandir(store.root / "shards"):
-        with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that goes on
-            times.append(item.stat().st_mtime)
-    return round(max(0.0, time.time() - max(times)), 1) if times else None
 
 
 def _status_text(report: dict[str, Any]) -> str:
@@ -148,13 +145,19 @@ def plot_command(
     """Draw the figures of a run from its saved rows."""
     from combsearch.commands.figures import draw_run
 
-    store, config = _attach(text, runs)
-    rows = store.read()
-    if not len(rows):
-        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
-    rows = phase1.counted_rows(rows, config, _grid(config, rows))
+    store = RunStore.attach(find_run(text, runs))
     folder = store.root / "figures" if output is None else Path(output)
-    files = draw_run(rows, _task(store, config), config.target, folder, suffix)
+    if store.identity.get("command") in ("phase2", "exhaust"):
+        from combsearch.commands.mask_runs import mask_plot
+
+        files = mask_plot(store, folder, suffix)
+    else:
+        config = _phase1_config(store)
+        rows = store.read()
+        if not len(rows):
+            raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
+        rows = phase1.counted_rows(rows, config, _grid(config, rows))
+        files = draw_run(rows, _task(store, config), config.target, folder, suffix)
     report = {"command": "plot", "run_folder": str(store.root), "files": [str(f) for f in files]}
     say(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from combsearch.errors import UsageError
 from combsearch.registry import nearest
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_OWNERS = ("search: ", "recipe: ", "SearchConfig: ", "Options: ")  # who speaks in an error
+_SPEAKER = re.compile(r"^(search|recipe|\w+Config|Options): ")  # who speaks in an error
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -39,7 +40,7 @@ class Settings:
         sources: field -> the flag, variable or key that its value comes from, if any.
     """
 
-    config: SearchConfig
+    config: Any
     options: Options
     sources: dict[str, str]
 
@@ -54,24 +55,35 @@ def variable(name: str) -> str:
     return f"COMBSEARCH_{name.upper()}"
 
 
-def phase1_settings(flags: Mapping[str, Any]) -> Settings:
-    """The settings of phase one; ``flags`` holds None for what was not given.
+def command_settings(
+    command: str,
+    kind: type,
+    flags: Mapping[str, Any],
+    inherited: Mapping[str, tuple[str, Any]] | None = None,
+) -> Settings:
+    """The settings of a command.
+
+    Args:
+        command: its name, which is the table's in the TOML file.
+        kind: the dataclass of its configuration.
+        flags: field -> value; None for what was not given.
+        inherited: field -> (source, value) that only the default gives way to.
 
     Raises:
         UsageError: naming the source of the bad value, the value, and what is valid.
     """
     path = flags.get("config") or os.environ.get(variable("config")) or None
-    table = _toml_table(path, "phase1") if path else {}
-    values: dict[type, dict[str, Any]] = {SearchConfig: {}, Options: {}}
+    owners: tuple[Any, ...] = (kind, Options)
+    table = _toml_table(path, command, owners) if path else {}
+    values: dict[Any, dict[str, Any]] = {owner: {} for owner in owners}
     sources = {}
     for owner, own in values.items():
         for field in dataclasses.fields(owner):
-            found = _first(field.name, flags, table, path)
+            found = _first(field.name, flags, table, path) or (inherited or {}).get(field.name)
             if found is not None:
                 sources[field.name] = found[0]
                 own[field.name] = _checked(owner, field, *found)
-    config, options = SearchConfig(**values[SearchConfig]), Options(**values[Options])
-    return Settings(config, options, sources)
+    return Settings(kind(**values[kind]), Options(**values[Options]), sources)
 
 
 def _first(
@@ -94,10 +106,7 @@ def _checked(owner: type, field: dataclasses.Field[Any], source: str, value: Any
             value = _canonical_cells(value)
         owner(**{field.name: value})
     except UsageError as error:
-        text = str(error)
-        for prefix in _OWNERS:
-            text = text.removeprefix(prefix)
-        raise UsageError(f"{source}: {text}") from None
+        raise UsageError(f"{source}: {_SPEAKER.sub('', str(error))}") from None
     return value
 
 
@@ -136,7 +145,7 @@ def _canonical_cells(cells: tuple[Any, ...]) -> tuple[str, ...]:
     return SearchConfig(cells=cells).cells
 
 
-def _toml_table(path: str, name: str) -> dict[str, Any]:
+def _toml_table(path: str, name: str, owners: Sequence[Any]) -> dict[str, Any]:
     """The table [``name``] of a TOML file."""
     tables = _read_toml(path)
     table = tables.get(name)
@@ -145,7 +154,7 @@ def _toml_table(path: str, name: str) -> dict[str, Any]:
             raise UsageError(f"{path}: {name} is {table!r}, it must be a table [{name}]")
         found = ", ".join(tables) or "nothing"
         raise UsageError(f"{path} has no table [{name}]{nearest(name, tables)} (it holds: {found})")
-    known = [field.name for owner in (SearchConfig, Options) for field in dataclasses.fields(owner)]
+    known = [field.name for owner in owners for field in dataclasses.fields(owner)]
     for key in table:
         if key not in known:
             raise UsageError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from combsearch.search.phase1 import Failure
+from combsearch.search.running import Failure
 from combsearch.store import Shard
 
 T = TypeVar("T")

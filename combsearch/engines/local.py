@@ -12,7 +12,7 @@ from joblib import cpu_count
 
 from combsearch.engines.pool import signals_held, worker_pool
 from combsearch.errors import CombsearchError
-from combsearch.search.phase1 import Failure
+from combsearch.search.running import Failure
 from combsearch.store import Shard
 
 T = TypeVar("T")

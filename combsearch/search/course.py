@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from combsearch.search.grid import Floats, Integers
+from combsearch.shards import uncovered
 from combsearch.store import Shard
 
 
@@ -18,54 +19,67 @@ class Course:
     that no core waits; it is kept but does not count.
 
     Args:
-        nonzeros: int64 [rank], ascending.
-        work: float64 [rank], multiply-adds.
+        shards: all there are, ascending; none holds ranks of two levels.
+        nonzeros: int64 [shard], ascending: the level of each.
+        work: float64 [shard], multiply-adds.
         done: ranges of ranks whose rows are saved.
         found: the fewest nonzeros of a saved success; None if there is none, or if a
             success ends nothing.
         stops: whether a success ends the search.
+        beyond: levels to train above the first with a success.
     """
 
     def __init__(
         self,
+        shards: Sequence[Shard],
         nonzeros: Integers,
         work: Floats,
         done: Iterable[Shard],
         found: int | None,
         stops: bool = True,
+        beyond: int = 0,
     ) -> None:
-        self._nonzeros, self._work, self._stops = nonzeros, work, stops
+        self._shards, self._nonzeros, self._work = shards, nonzeros, work
+        self._stops, self._beyond = stops, beyond
         self._levels = np.unique(nonzeros)
-        self._done: npt.NDArray[np.bool_] = np.zeros(len(nonzeros), np.bool_)
-        for shard in done:
-            self._done[shard.first : shard.last] = True
+        self._place = {shard.first: place for place, shard in enumerate(shards)}
+        self._done: npt.NDArray[np.bool_] = np.ones(len(shards), np.bool_)
+        for shard in uncovered(shards, sorted(done, key=lambda s: (s.first, -s.last))):
+            self._done[self._place[shard.first]] = False
         self.found = found
 
-    def todo(self, shards: Iterable[Shard]) -> Iterator[Shard]:
-        """Those of ``shards``, which ascend, that are to be trained; known as late as possible."""
-        for shard in shards:
-            if shard.first >= self.end:
+    def todo(self) -> Iterator[Shard]:
+        """The shards that are to be trained, in order; known as late as possible."""
+        for place, shard in enumerate(self._shards):
+            if place >= self._end:
                 return
-            if not self._done[shard.first : shard.last].all():
+            if not self._done[place]:
                 yield shard
 
     def note(self, shard: Shard, successes: int) -> None:
         """A shard is saved."""
-        self._done[shard.first : shard.last] = True
-        level = int(self._nonzeros[shard.first])
+        place = self._place[shard.first]
+        self._done[place] = True
+        level = int(self._nonzeros[place])
         if successes and self._stops and (self.found is None or level < self.found):
             self.found = level
 
     @property
+    def last(self) -> int:
+        """Nonzeros of the last level that counts, as far as is known."""
+        if self.found is None:
+            return int(self._levels[-1])
+        place = int(np.searchsorted(self._levels, self.found))
+        return int(self._levels[min(place + self._beyond, len(self._levels) - 1)])
+
+    @property
     def end(self) -> int:
         """The rank after the last that counts, as far as is known."""
-        if self.found is None:
-            return len(self._nonzeros)
-        return int(np.searchsorted(self._nonzeros, self.found, side="right"))
+        return self._shards[self._end - 1].last
 
     def complete(self) -> bool:
         """Whether all that counts is saved."""
-        return bool(self._done[: self.end].all())
+        return bool(self._done[: self._end].all())
 
     @property
     def nonzeros(self) -> int:
@@ -89,14 +103,18 @@ class Course:
 
     def whole_work(self) -> tuple[float, float]:
         """(all, left) multiply-adds up to ``end``."""
-        return self._sums(0, self.end)
+        return self._sums(0, self._end)
 
-    def shapes_done(self) -> int:
-        """Shapes up to ``end`` that are saved."""
-        return int(self._done[: self.end].sum())
+    def work_of(self, shard: Shard) -> float:
+        """Multiply-adds of one shard."""
+        return float(self._work[self._place[shard.first]])
+
+    @property
+    def _end(self) -> int:
+        return int(np.searchsorted(self._nonzeros, self.last, side="right"))
 
     def _first_open(self) -> int:
-        done = self._done[: self.end]
+        done = self._done[: self._end]
         place = int(np.argmin(done))
         return len(done) - 1 if done[place] else place
 

@@ -68,6 +68,12 @@ class Grid:
         return total
 
 
+def sample_work(shape: NetShape) -> float:
+    """``Grid.sample_work`` of one shape."""
+    first, *rest = (out * fan for out, fan in shape.layers)
+    return float(_SAMPLE_COST + 2 * first + 3 * sum(rest))
+
+
 @lru_cache(maxsize=4)
 def dense_grid(width: int, depth: int, inputs: int, outputs: int) -> Grid:
     """The grid of all shapes with ``depth`` hidden layers of 1 to ``width`` neurons.

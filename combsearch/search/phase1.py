@@ -6,15 +6,12 @@ nonzeros, until a level holds a success (paper, section 4: a grid over all width
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable
 
+import numpy as np
 import pyarrow as pa
 
 from combsearch.config import SearchConfig
-from combsearch.errors import CombsearchError
 from combsearch.search.course import Course
 from combsearch.search.grid import Grid
 from combsearch.search.plan import NUMERICS, Plan, SettingError
@@ -27,7 +24,8 @@ from combsearch.search.results import (
     successes,
     winner,
 )
-from combsearch.search.training import Outcome, Work
+from combsearch.search.running import Engine, Failure, Outcome, run_course
+from combsearch.search.training import Work
 from combsearch.store import RunStore, Shard
 
 __all__ = [
@@ -52,30 +50,6 @@ __all__ = [
     "winner",
 ]
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An engine's word that it gave up a shard."""
-
-    reason: str
-
-
-class Engine(Protocol):
-    """Where shards run; see ``combsearch.engines``."""
-
-    def run(
-        self, work: Callable[[Shard], T], shards: Iterable[Shard]
-    ) -> Generator[tuple[Shard, T | Failure], None, None]:
-        """(shard, work(shard)) as they finish; ``shards`` is asked for more while it runs.
-
-        To close it ends what is still running. What ``work`` raises is raised here,
-        except that it ran out of memory or died with its process: then the shard is
-        tried again, in the end given up.
-        """
-        ...
-
 
 def begin(plan: Plan, store: RunStore, done: Iterable[Shard]) -> Course:
     """Where the search stands; ``done`` are the sound shards of ``store.verify``."""
@@ -83,7 +57,10 @@ def begin(plan: Plan, store: RunStore, done: Iterable[Shard]) -> Course:
     if not plan.config.full:
         saved = store.read(["nonzeros", "accuracy", "status"])
         found = first_success(saved, plan.config.target)
-    return Course(plan.grid.nonzeros, plan.work, done, found, stops=not plan.config.full)
+    cuts = plan.shard_starts
+    work = np.add.reduceat(plan.work, cuts[:-1])
+    levels = plan.grid.nonzeros[cuts[:-1]]
+    return Course(list(plan.shards()), levels, work, done, found, stops=not plan.config.full)
 
 
 def search(
@@ -107,27 +84,7 @@ def search(
     """
     if course is None:
         course = begin(plan, store, store.verify().valid)
-    if course.complete():
-        return
-    failed: list[tuple[Shard, str]] = []
-    todo = course.todo(plan.shards())
-    with closing(engine.run(Work(plan.config, store), todo)) as results:
-        for shard, result in results:
-            if isinstance(result, Failure):
-                failed.append((shard, result.reason))
-                continue
-            course.note(shard, result.successes)
-            watch(shard, result)
-            if course.complete():
-                return  # what still runs does not count
-    failed = [(shard, reason) for shard, reason in failed if shard.first < course.end]
-    if failed:
-        shard, reason = failed[0]
-        raise CombsearchError(
-            f"{len(failed)} of the shards could not be trained, such as ranks {shard.first} to"
-            f" {shard.last - 1}: {reason}; all others are saved, so repeat the command with fewer"
-            " --jobs or more memory"
-        )
+    run_course(Work(plan.config, store), course, engine, watch)
 
 
 def counted(plan: Plan, store: RunStore) -> pa.Table:

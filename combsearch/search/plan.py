@@ -68,10 +68,10 @@ class Plan:
             SettingError: the task cannot be loaded, there are too many shapes, a batch
                 does not fit the task, or the trainer cannot serve them.
         """
-        with _blame("task"):
+        with blame("task"):
             task = load_task(config.task)
         outputs = 1 if task.classes == 2 else task.classes
-        with _blame("depth" if config.depth > MAX_DEPTH else "width"):
+        with blame("depth" if config.depth > MAX_DEPTH else "width"):
             grid = dense_grid(config.width, config.depth, task.inputs, outputs)
         if config.restarts * len(config.cells) > _MOST_RUNS:
             raise SettingError(
@@ -85,8 +85,9 @@ class Plan:
                 f" {task.name!r}",
                 "batch_size",
             )
-        with _blame("trainer"):
-            trainer = _trainer_name(config, dense_nets(grid.shape(0), config, range(1))[0], task)
+        with blame("trainer"):
+            nets, _ = dense_nets(grid.shape(0), config, range(1))
+            trainer = trainer_name(config.trainer, nets, task)
         return cls(config, task, grid, trainer)
 
     @property
@@ -167,22 +168,25 @@ def dense_nets(shape: NetShape, config: SearchConfig, restarts: range) -> tuple[
     return NetBatch.create(MLP(shape, config.width), keys, mask), keys
 
 
-def _trainer_name(config: SearchConfig, nets: NetBatch, task: Task) -> str:
-    """The configured trainer, or the one that ``auto`` stands for."""
-    if config.trainer == "auto":
+def trainer_name(name: str, nets: NetBatch, task: Task) -> str:
+    """The trainer that ``name`` stands for, if it can train ``nets``; never ``auto``.
+
+    Raises:
+        UsageError: it cannot, or there is none of that name.
+    """
+    if name == "auto":
         from combsearch.trainers.auto import AutoTrainer
 
         return AutoTrainer().choose(nets, task).name
     obstacle = fused_obstacle(nets, task, None)
-    if get_trainer(config.trainer).name == "fused" and obstacle is not None:
-        raise UsageError(
-            f"trainer {config.trainer!r} cannot do this: {obstacle}; 'vmap' and 'loop' can"
-        )
-    return config.trainer
+    if get_trainer(name).name == "fused" and obstacle is not None:
+        raise UsageError(f"trainer {name!r} cannot do this: {obstacle}; 'vmap' and 'loop' can")
+    return name
 
 
 @contextmanager
-def _blame(field: str) -> Iterator[None]:
+def blame(field: str) -> Iterator[None]:
+    """A ``UsageError`` of this block as a ``SettingError`` of ``field``."""
     try:
         yield
     except UsageError as error:

@@ -41,7 +41,7 @@ class ShapeResult:
 
 def successes(rows: pa.Table, target: float) -> npt.NDArray[np.bool_]:
     """bool [row]: runs that reached the target and did not diverge."""
-    return np.asarray(_ok(rows) & (rows["accuracy"].to_numpy() >= target))
+    return np.asarray(ok_rows(rows) & (rows["accuracy"].to_numpy() >= target))
 
 
 def first_success(rows: pa.Table, target: float) -> int | None:
@@ -55,7 +55,7 @@ def shape_results(rows: pa.Table, target: float) -> list[ShapeResult]:
     ranks, first, count = np.unique(rows["rank"].to_numpy(), return_index=True, return_counts=True)
     if not len(ranks):
         return []
-    ok = _ok(rows)
+    ok = ok_rows(rows)
     best = np.maximum.reduceat(np.where(ok, rows["accuracy"].to_numpy(), 0.0), first)
     good = np.add.reduceat(successes(rows, target), first, dtype=np.int64)
     lost = np.add.reduceat(~ok, first, dtype=np.int64)
@@ -105,5 +105,6 @@ def best_network(rows: pa.Table, result: ShapeResult) -> NetBatch | None:
     return NetBatch(MLP(shape), params, ones, zeros)
 
 
-def _ok(rows: pa.Table) -> npt.NDArray[np.bool_]:
-    return np.asarray(pc.equal(rows["status"], "ok").to_numpy())
+def ok_rows(rows: pa.Table) -> npt.NDArray[np.bool_]:
+    """bool [row]: runs that did not diverge."""
+    return np.asarray(pc.not_equal(rows["status"], "diverged").to_numpy())

@@ -20,8 +20,9 @@ from combsearch.mask import MaskBatch
 from combsearch.nets import NetBatch, Scores
 from combsearch.rng import RESTART_BLOCK
 from combsearch.runfile import identity_digest
-from combsearch.search.plan import Plan, dense_nets
+from combsearch.search.plan import LANES, Plan, dense_nets
 from combsearch.search.results import successes
+from combsearch.search.running import Outcome
 from combsearch.shards import range_name
 from combsearch.store import RunStore, Shard, rows_table
 from combsearch.trainers import get_trainer
@@ -30,15 +31,6 @@ F32 = npt.NDArray[np.float32]
 
 _FLOATS = 2**22  # parameters trained at once; more restarts go one part after another
 _CALL_WORK = 1e11  # multiply-adds of one call of the kernel, since no signal interrupts it
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished shard reports; its rows are in the store."""
-
-    runs: int
-    successes: int
-    best: float
 
 
 @dataclass(frozen=True)
@@ -79,12 +71,12 @@ def _loaded_plan(config: SearchConfig, identity: str) -> Plan:
             " restore it and repeat the command, or start another run"
         )
     if plan.trainer != "fused":
-        _use_one_thread()
+        use_one_thread()
     return plan
 
 
-def _use_one_thread() -> None:
-    """A process is a core, and the number of threads would show in the last bits of torch."""
+def use_one_thread() -> None:
+    """To be called in a worker: a process is a core, and the number of threads would show in the last bits of torch."""
     import torch
 
     torch.set_num_threads(1)
@@ -143,16 +135,22 @@ def _train(plan: Plan, rank: int, restarts: range) -> tuple[NetBatch, Scores]:
     nets, keys = dense_nets(plan.grid.shape(rank), plan.config, restarts)
     recipes = [plan.recipe.with_cell(cell) for cell in plan.cells for _ in restarts]
     trainer = get_trainer(plan.trainer)
-    for steps in _calls(plan, rank):
+    total = plan.recipe.total_steps(plan.task.points)
+    for steps in call_steps(plan.trainer, plan.group_work(rank) / LANES, total):
         nets = trainer.fit(nets, plan.task, recipes, keys, steps)
     return nets, trainer.score(nets, plan.task)
 
 
-def _calls(plan: Plan, rank: int) -> Iterator[slice]:
-    """The steps of a run in pieces that are short enough for one call of the kernel."""
-    total = plan.recipe.total_steps(plan.task.points)
-    calls = 1 if plan.trainer != "fused" else -(-plan.group_work(rank) // _CALL_WORK)
-    size = -(-total // min(int(calls), total))
+def call_steps(trainer: str, run_work: float, total: int) -> Iterator[slice]:
+    """The ``total`` steps in pieces that are short enough for one call of the kernel.
+
+    Args:
+        trainer: its name; torch is interrupted at any step.
+        run_work: multiply-adds of one whole run.
+        total: steps of a run.
+    """
+    calls = 1 if trainer != "fused" else -(-run_work * LANES // _CALL_WORK)
+    size = -(-total // min(max(1, int(calls)), total))
     for first in range(0, total, size):
         yield slice(first, min(first + size, total))
 

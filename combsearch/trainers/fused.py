@@ -115,13 +115,40 @@ def _segments(task: Task, plan: Plan, block: int) -> Iterator[tuple[int, int, Fl
     """(first step, last step, their minibatches) in pieces of bounded memory."""
     per_epoch = plan.steps_per_epoch
     size = per_epoch * cpu.padded(plan.recipe.batch_size) * (task.inputs + 1) * 4
-    epochs = max(1, _MINIBATCH_BYTES // size)
+    held = min(plan.recipe.epochs, max(1, _MINIBATCH_BYTES // size))
     epoch = plan.start // per_epoch
     while epoch * per_epoch < plan.stop:
-        end = min(epoch + epochs, -(-plan.stop // per_epoch))
-        batches = _minibatches(_Data(task), plan.seed, block, epoch, end, plan.recipe.batch_size)
-        yield max(plan.start, epoch * per_epoch), min(plan.stop, end * per_epoch), batches
+        start = epoch // held * held
+        end = min(start + held, -(-plan.stop // per_epoch))
+        batches = _minibatches(_Data(task), plan.seed, block, start, held, plan.recipe.batch_size)
+        first, last = max(plan.start, epoch * per_epoch), min(plan.stop, end * per_epoch)
+        yield first, last, batches.of(epoch, end)
         epoch = end
+
+
+class _Minibatches:
+    """The minibatches of some epochs, gathered for the kernel when they are asked for.
+
+    A run may be trained in pieces, such as a race: they are gathered once.
+    """
+
+    def __init__(self, task: Task, seed: int, block: int, start: int, held: int, batch: int):
+        self._samples, self._orders = _samples(task), (seed, block)
+        self._start, self._batch = start, batch
+        rows = task.points // batch * cpu.padded(batch)
+        # Memory that is never written is never taken.
+        self._epochs = np.empty((held, rows, task.inputs + 1), np.float32)
+        self._ready: set[int] = set()
+
+    def of(self, first: int, last: int) -> Floats:
+        """float32 [epoch, row, inputs + 1] of the epochs ``first`` to ``last`` - 1."""
+        for epoch in {*range(first, last)} - self._ready:
+            order = epoch_orders(*self._orders, epoch, len(self._samples))
+            self._epochs[epoch - self._start] = cpu.gather(self._samples, order[None], self._batch)[
+                0
+            ]
+            self._ready.add(epoch)
+        return self._epochs[first - self._start : last - self._start]
 
 
 class _Data:
@@ -138,11 +165,11 @@ class _Data:
 
 
 @lru_cache(maxsize=2)
-def _minibatches(data: _Data, seed: int, block: int, first: int, last: int, batch: int) -> Floats:
-    """The epochs ``first`` to ``last`` - 1, gathered for the kernel."""
-    points = data.task.points
-    orders = np.stack([epoch_orders(seed, block, epoch, points) for epoch in range(first, last)])
-    return cpu.gather(_samples(data.task), orders, batch)
+def _minibatches(
+    data: _Data, seed: int, block: int, start: int, held: int, batch: int
+) -> _Minibatches:
+    """The minibatches of ``held`` epochs from ``start`` on; the last few are kept."""
+    return _Minibatches(data.task, seed, block, start, held, batch)
 
 
 def _samples(task: Task) -> Floats:

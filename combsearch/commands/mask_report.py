@@ -1,0 +1,152 @@
+"""What phase two and exhaust report: the bound, level by level, and the network behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from combsearch.commands.tables import shape_text
+from combsearch.mask import MaskBatch
+from combsearch.saved_network import run_facts, save_network
+from combsearch.search.level_results import (
+    RaceLoss,
+    best_run,
+    found_bound,
+    race_loss,
+    row_network,
+    successful_masks,
+)
+from combsearch.search.mask_plan import MaskPlan
+from combsearch.search_config import Phase2Config
+from combsearch.store import RunStore, digest
+
+
+def course_saved(plan: MaskPlan, store: RunStore) -> npt.NDArray[np.bool_]:
+    """bool [rank]: masks whose shard is saved."""
+    saved = np.zeros(plan.masks, np.bool_)
+    for shard in store.verify(quarantine=False).valid:
+        saved[shard.first : shard.last] = True
+    return saved
+
+
+def make_report(
+    plan: MaskPlan, rows: pa.Table, saved: npt.NDArray[np.bool_], folder: Path | None
+) -> dict[str, Any]:
+    """The result as JSON; writes best.npz of the network it names into ``folder``."""
+    config = plan.config
+    loss = race_loss(plan, rows)
+    kept = 1.0 if not config.race else loss.interval[0] if loss else 0.0
+    bound = found_bound(plan, rows, saved, kept)
+    good = successful_masks(rows, config.target)
+    return {
+        "command": plan.command,
+        **bound.to_json(),
+        "bound_of": "random weights" if plan.initial is None else "one initialisation",
+        **({"shape": config.shape} if isinstance(config, Phase2Config) else {}),
+        "symmetry": plan.symmetry,
+        "shapes": len({s.shape for s in plan.segments}),
+        "cells": list(config.cells),
+        "successful_orbits": {str(nonzeros): count for nonzeros, count in good.items()},
+        "race": _race_json(loss) if config.race else None,
+        "best": _best_json(plan, rows, folder),
+        "trained": sum(level.started for level in bound.levels),
+        "rows": len(rows),
+        "core_seconds": round(float(np.sum(rows["seconds"].to_numpy())), 3),
+        "run_folder": None if folder is None else str(folder),
+        "trainer": plan.trainer,
+        "seed": config.seed,
+        "digest": digest(rows),
+    }
+
+
+def _race_json(loss: RaceLoss | None) -> dict[str, Any] | None:
+    if loss is None:
+        return None
+    low, high = loss.interval
+    return {
+        "controls": loss.controls,
+        "threshold": loss.threshold,
+        "kept": loss.kept,
+        "lost": loss.lost,
+        "kept_share": loss.kept / (loss.kept + loss.lost),
+        "kept_interval": [low, high],
+    }
+
+
+def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str, Any] | None:
+    row = best_run(rows, plan.config.target)
+    if row is None:
+        return None
+    mask = row_mask(plan, row["rank"])
+    if folder is not None:
+        about = run_facts(
+            task=plan.config.task,
+            accuracy=row["accuracy"],
+            recipe=plan.recipe.with_cell(row["cell"]),
+            seed=plan.config.seed,
+            restart=row["restart"],
+            init_width=plan.config.width,
+        )
+        network = row_network(row, plan.config.width, mask)
+        save_network(folder / "best.npz", network, about=about)
+    return {
+        "shape": list(map(int, row["shape"].split(","))),
+        "mask": [layer[0].tolist() for layer in mask.dense()],
+        "nonzeros": row["nonzeros"],
+        "accuracy": row["accuracy"],
+        "cell": row["cell"],
+        "seed": plan.config.seed,
+        "restart": row["restart"],
+        "rank": row["rank"],
+    }
+
+
+def row_mask(plan: MaskPlan, rank: int) -> MaskBatch:
+    """The mask of a rank of the search, as a batch of one."""
+    segment = next(s for s in reversed(plan.segments) if s.rank <= rank)
+    return plan.piece_masks(segment, range(rank, rank + 1))
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """The result for a reader."""
+    target, best = f"{report['target']:g}", report["best"]
+    if report["bound"] is not None:
+        head = (
+            f"bound {report['bound']}: ({shape_text(best['shape'])}) with {best['nonzeros']}"
+            f" nonzeros reached {target} (accuracy {best['accuracy']:.5f}), trained from"
+            f" {report['bound_of']}"
+        )
+    elif best:
+        head = (
+            f"no mask reached {target} up to {report['levels'][-1]['nonzeros']} nonzeros; the"
+            f" best was ({shape_text(best['shape'])}) with {best['nonzeros']} at"
+            f" {best['accuracy']:.5f}"
+        )
+    else:
+        head = "all runs diverged: lower the learning rates of --cells"
+    lines = [
+        head,
+        "",
+        f"{'nonzeros':>8} {'masks':>10} {'restarts':>9} {'successes':>9} {'best':>8}"
+        "  excluded (95%): each mask, all at once",
+    ]
+    for x in report["levels"]:
+        each, every = x["excluded_success_probability"], x["excluded_for_the_level"]
+        stated = f"{each:.2e}, {every:.2e}" if x["closed"] else "-" if x["successes"] else "open"
+        lines.append(
+            f"{x['nonzeros']:>8} {x['orbits']:>10,} {x['restarts']:>9,} {x['successes']:>9,}"
+            f" {x['best_accuracy']:>8.5f}  {stated}"
+        )
+    if race := report["race"]:
+        low, high = race["kept_interval"]
+        lines.append(
+            f"\nraces kept {race['kept']} of {race['kept'] + race['lost']} control runs that"
+            f" reached {race['threshold']:.4f} (95% interval of the share {low:.2f} to {high:.2f};"
+            " the lower end enters what is excluded)"
+        )
+    lines.append(f"\nrun folder {report['run_folder']}")
+    return "\n".join(lines)

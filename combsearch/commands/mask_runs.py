@@ -1,0 +1,88 @@
+"""``combsearch status`` and ``plot`` of a run of phase two or exhaust."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from combsearch import fields
+from combsearch.commands.mask_report import course_saved, make_report
+from combsearch.commands.mask_search import begin
+from combsearch.commands.running import seconds_since
+from combsearch.commands.tables import shape_text
+from combsearch.errors import UsageError
+from combsearch.progress import duration
+from combsearch.search.mask_plan import MaskConfig, MaskPlan
+from combsearch.search_config import ExhaustConfig, Phase2Config
+from combsearch.store import RunStore
+
+KINDS = {"phase2": Phase2Config, "exhaust": ExhaustConfig}
+
+
+def saved_plan(store: RunStore) -> MaskPlan:
+    """The plan of a saved run; its task must be there."""
+    kind: Any = KINDS[store.identity["command"]]
+    config: MaskConfig = fields.from_json(kind, store.identity["config"])
+    return MaskPlan.of(config)
+
+
+def mask_status(store: RunStore) -> dict[str, Any]:
+    """What of a run is done and what is left, as JSON."""
+    plan = saved_plan(store)
+    course = begin(plan, store, quarantine=False)
+    saved = course_saved(plan, store)
+    rows = store.read(last=course.end)
+    report = make_report(plan, rows, saved, None)
+    done = int(saved[: course.end].sum())
+    return {
+        "command": "status",
+        "run_folder": str(store.root),
+        "config": plan.config.to_json(),
+        "finished": course.complete(),
+        "masks_done": done,
+        "masks_left": course.end - done,
+        "runs_done": report["trained"],
+        "level": course.nonzeros,
+        "bound": report["bound"],
+        "best_accuracy": max((x["best_accuracy"] for x in report["levels"]), default=None),
+        "best": report["best"],
+        "levels": report["levels"],
+        "seconds_since_last_shard": seconds_since(store),
+    }
+
+
+def mask_status_text(report: dict[str, Any]) -> str:
+    """The status for a reader."""
+    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    stops = not report["config"]["every_level"] and report["bound"] is None
+    at_most = " at most" if stops and report["masks_left"] else ""
+    lines = [
+        f"{report['run_folder']}: {state}",
+        f"{report['masks_done']:,} masks done, {report['masks_left']:,} left{at_most};"
+        f" {report['runs_done']:,} runs",
+    ]
+    if report["seconds_since_last_shard"] is not None:
+        lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")
+    if report["bound"] is not None:
+        best = report["best"]
+        lines.append(
+            f"smallest success so far {report['bound']} nonzeros,"
+            f" ({shape_text(best['shape'])}) at {best['accuracy']:.5f}"
+        )
+    elif report["best_accuracy"] is not None:
+        lines.append(f"no success yet, at level {report['level']}")
+        lines.append(f"best accuracy {report['best_accuracy']:.5f}")
+    return "\n".join(lines)
+
+
+def mask_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
+    """Draw the figures of a run; their paths."""
+    from combsearch.commands.figures import draw_masks
+
+    plan = saved_plan(store)
+    course = begin(plan, store, quarantine=False)
+    rows = store.read(last=course.end)
+    if not len(rows):
+        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
+    report = make_report(plan, rows, course_saved(plan, store), None)
+    return draw_masks(rows, plan.task, report, store.root, suffix, output)

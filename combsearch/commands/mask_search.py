@@ -1,0 +1,129 @@
+"""``combsearch phase2`` and ``combsearch exhaust``: train masks level by level."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from combsearch.commands.mask_estimate import cost_line, estimate, estimate_text
+from combsearch.commands.mask_report import course_saved, make_report, report_text
+from combsearch.commands.options import Options
+from combsearch.commands.output import say
+from combsearch.commands.provenance import provenance
+from combsearch.commands.running import Watch, compile_kernel, log, sessions
+from combsearch.commands.tables import shape_text
+from combsearch.engines import cores, local_engine
+from combsearch.errors import UsageError
+from combsearch.progress import Progress
+from combsearch.search.course import Course
+from combsearch.search.mask_plan import SHARD_WORK, MaskConfig, MaskPlan
+from combsearch.search.mask_training import MaskWork
+from combsearch.search.results import first_success
+from combsearch.search.running import run_course
+from combsearch.store import RunStore, run_folder, write_json
+
+
+def inherited(source: str, runs: str) -> dict[str, tuple[str, Any]]:
+    """Task, target and shape of a finished run of phase one: field -> (source, value)."""
+    from combsearch.commands.runs import find_run
+
+    store = RunStore.attach(find_run(source, runs))
+    try:
+        summary = json.loads((store.root / "summary.json").read_bytes())
+    except (OSError, ValueError):
+        summary = {}
+    if store.identity.get("command") != "phase1" or not summary.get("shape"):
+        raise UsageError(
+            f"--from {source}: {store.root} is no run of phase one that found a shape;"
+            " finish it first, or name a shape with --shape"
+        )
+    config = store.identity["config"]
+    taken = {name: config[name] for name in ("task", "target", "width") if name in config}
+    taken["shape"] = shape_text(summary["shape"])
+    return {name: (f"--from {source}, {name}", value) for name, value in taken.items()}
+
+
+def mask_search_command(config: MaskConfig, options: Options) -> dict[str, Any]:
+    """Run or continue the search; the object that ``--json`` prints."""
+    # Standard output is for the result, whatever a user's task or trainer may print.
+    with contextlib.redirect_stdout(sys.stderr):
+        plan = MaskPlan.of(config)
+        folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
+        if plan.initial is not None:
+            log(
+                "from one initialisation the members of an orbit train differently: orbits are"
+                f" not reduced, masks are those of --symmetry {plan.symmetry}"
+            )
+        report = estimate(plan, folder, options.jobs or cores())
+        if options.dry_run:
+            text = estimate_text(report)
+        else:
+            log(cost_line(report))
+            report, text = _run(plan, folder, options)
+    say(json.dumps(report) if options.json else text)
+    return report
+
+
+def begin(plan: MaskPlan, store: RunStore, quarantine: bool = True) -> Course:
+    """Where the search stands; damaged shards are set aside."""
+    found = store.verify(quarantine)
+    for name, reason in found.quarantined:
+        log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
+    success = None
+    config = plan.config
+    if not config.every_level:
+        saved = store.read(["nonzeros", "accuracy", "status"])
+        success = first_success(saved, config.target)
+    starts = np.array([segment.rank for segment in plan.segments])
+    place = np.searchsorted(starts, [shard.first for shard in plan.shards], side="right") - 1
+    nonzeros = np.array([plan.segments[p].nonzeros for p in place], np.int64)
+    work = np.array(
+        [
+            sum(plan.mask_work(segment) * len(ranks) for segment, ranks in plan.pieces(shard))
+            for shard in plan.shards
+        ]
+    )
+    return Course(
+        plan.shards, nonzeros, work, found.valid, success, not config.every_level, config.beyond
+    )
+
+
+def _run(plan: MaskPlan, folder: Path, options: Options) -> tuple[dict[str, Any], str]:
+    """The report, as JSON and for a reader."""
+    started = time.monotonic()
+    store = RunStore.open(folder, plan.identity())
+    store.check_writable()
+    course = begin(plan, store)
+    trained = _search(plan, store, course, options.jobs)
+    rows = store.read(last=course.end)
+    report = make_report(plan, rows, course_saved(plan, store), folder)
+    report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
+    report["sessions"] = sessions(folder, report, provenance(plan.command, plan.config))
+    report["made_with"] = report["sessions"][-1]["made_with"]
+    write_json(folder / "summary.json", report)
+    if options.figures and len(rows):
+        from combsearch.commands.figures import draw_masks
+
+        draw_masks(rows, plan.task, report, folder)
+    return report, report_text(report)
+
+
+def _search(plan: MaskPlan, store: RunStore, course: Course, jobs: int) -> int:
+    """Train what is missing; how many runs that were."""
+    if course.complete():
+        return 0
+    if plan.trainer == "fused":
+        compile_kernel()
+    jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_WORK))
+    with Progress(plan.command) as progress:
+        watch = Watch(course, progress, plan.config.target, "mask", plan.config.every_level)
+        engine = local_engine(jobs, progress.say)
+        run_course(MaskWork(plan.config, store), course, engine, watch)
+    return watch.runs

@@ -1,0 +1,111 @@
+"""What the commands that train share: progress, the kernel, their sessions, the best network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from combsearch.progress import Progress, Rate, duration
+from combsearch.search.course import Course
+from combsearch.search.running import Outcome
+from combsearch.store import RunStore, Shard
+
+
+def log(text: str) -> None:
+    """A line on standard error."""
+    print(f"combsearch: {text}", file=sys.stderr, flush=True)
+
+
+def compile_kernel() -> None:
+    """Compile the kernel here once, so that workers find it on disk."""
+    from combsearch.kernels.cache import cache_folder
+    from combsearch.trainers.fused import FusedTrainer
+
+    if not any(cache_folder().rglob("*.nbi")):
+        log("compiling the kernel: this takes about 15 s, once on this machine")
+    FusedTrainer().prepare()
+
+
+def sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:
+    """The commands that trained something for this run, this one last, and what each ran on."""
+    try:
+        earlier = json.loads((folder / "summary.json").read_bytes()).get("sessions", [])
+    except (OSError, ValueError, AttributeError):
+        earlier = []
+    if earlier and not report["trained_now"]:
+        return list(earlier)
+    return [
+        *earlier,
+        {"trained": report["trained_now"], "seconds": report["seconds"], "made_with": made_with},
+    ]
+
+
+def seconds_since(store: RunStore) -> float | None:
+    """Seconds since the last shard was saved: of a run that goes on, a few."""
+    times = []
+    for item in os.scandir(store.root / "shards"):
+        with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that goes on
+            times.append(item.stat().st_mtime)
+    return round(max(0.0, time.time() - max(times)), 1) if times else None
+
+
+class Watch:
+    """Tells how a search gets on.
+
+    Args:
+        course: of the search.
+        progress: where to tell it.
+        target: accuracy of a success.
+        what: is trained, such as ``shape``.
+        whole: the search goes on to the end, whatever it finds.
+
+    Attributes:
+        runs: training runs so far.
+    """
+
+    def __init__(
+        self, course: Course, progress: Progress, target: float, what: str, whole: bool
+    ) -> None:
+        self._course, self._progress = course, progress
+        self._target, self._what, self._whole = target, what, whole
+        self._runs_rate, self._work_rate = Rate(), Rate()
+        self._found = course.found
+        self._best = 0.0
+        self.runs = 0
+
+    def __call__(self, shard: Shard, outcome: Outcome) -> None:
+        """A shard is saved."""
+        course = self._course
+        self.runs += outcome.runs
+        self._best = max(self._best, outcome.best)
+        self._runs_rate.add(outcome.runs)
+        self._work_rate.add(course.work_of(shard))
+        if course.found is not None and course.found != self._found:
+            self._found = course.found
+            self._progress.say(
+                f"a {self._what} with {course.found} nonzeros reached {self._target:g}:"
+                f" none above {course.last} will be trained, and those begun do not count"
+            )
+        whole, left = course.whole_work() if self._whole else course.level_work()
+        self._progress.show(1 - left / whole, self._note(left))
+
+    def _note(self, left: float) -> str:
+        """As ``47 nonzeros (level 30 of 528), best 0.9871, 9,600 runs, 410 a second, ...``."""
+        course = self._course
+        parts = [
+            f"{course.nonzeros} nonzeros (level {course.level} of {course.levels})",
+            f"best {self._best:.4f}",
+            f"{self.runs:,} runs",
+        ]
+        runs, work = self._runs_rate.per_second(), self._work_rate.per_second()
+        if runs is not None:
+            parts.append(f"{runs:,.0f} a second")
+        if work is not None:
+            what = "in all" if self._whole else "for this level"
+            parts.append(f"{duration(left / work)} left {what}")
+        return ", ".join(parts)

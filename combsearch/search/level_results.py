@@ -1,0 +1,148 @@
+"""What the rows of phase two and exhaust say of each level, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from combsearch.frontier import Bound, Level, Trial, success_interval
+from combsearch.mask import MaskBatch, NetShape
+from combsearch.nets import MLP, NetBatch, mask_arrays
+from combsearch.search.mask_plan import POOL, MaskPlan
+from combsearch.search.racing import is_control
+from combsearch.search.results import ok_rows, successes
+from combsearch.search_config import ExhaustConfig
+
+_LEAST_KEPT = 1e-9  # where no control says what a race keeps: then nothing is excluded
+_ENOUGH = 30  # control runs that say what a race keeps
+
+
+@dataclass(frozen=True)
+class RaceLoss:
+    """What racing loses, measured on the races that were run in full.
+
+    Attributes:
+        controls: races that were run in full.
+        kept, lost: runs of them that reached ``threshold`` and would have been kept, or not.
+        threshold: the target, or where fewer than 30 control runs reach it, the accuracy
+            that 30 of them do reach; then what racing loses at the target is an estimate.
+    """
+
+    controls: int
+    kept: int
+    lost: int
+    threshold: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper-Pearson 95% interval of the share that is kept."""
+        return success_interval(self.kept, self.kept + self.lost)
+
+
+def found_bound(plan: MaskPlan, rows: pa.Table, saved: npt.NDArray[np.bool_], kept: float) -> Bound:
+    """The trained bound of a run, with what was tried on each level that has a trained mask.
+
+    Args:
+        plan: of the run.
+        rows: those that count.
+        saved: bool [rank]: masks whose shard is there.
+        kept: share of successes that a race keeps, 1 without one.
+    """
+    nonzeros = rows["nonzeros"].to_numpy()
+    good, sound = successes(rows, plan.config.target), ok_rows(rows)
+    accuracy = np.where(sound, rows["accuracy"].to_numpy(), 0.0)
+    levels = []
+    for level in plan.levels():
+        own = nonzeros == level
+        segments = [s for s in plan.segments if s.nonzeros == level]
+        first, last = segments[0].rank, segments[-1].rank + segments[-1].masks
+        trained, runs = int(saved[first:last].sum()), plan.runs(segments[0])
+        if not trained:
+            continue
+        trial = Trial(
+            restarts=runs if trained == last - first else 0,
+            started=trained * runs,
+            finished=int(own.sum()),
+            successes=int((own & good).sum()),
+            best_accuracy=float(accuracy[own].max(initial=0.0)),
+            kept=max(kept, _LEAST_KEPT),
+        )
+        levels.append(Level(level, last - first, {_trial_name(plan): trial}))
+    return Bound(plan.task.name, plan.config.target, _space(plan), levels=tuple(levels))
+
+
+def _trial_name(plan: MaskPlan) -> str:
+    """Trials of one name are the same random numbers."""
+    config = plan.config
+    how = f"seed {config.seed}, {' '.join(config.cells)}, {config.epochs} epochs"
+    return how + (", raced" if config.race else "")
+
+
+def _space(plan: MaskPlan) -> str:
+    config = plan.config
+    if isinstance(config, ExhaustConfig):
+        return f"all shapes, {config.depth} hidden layers of up to {config.width}"
+    start = ", one initialisation" if plan.initial is not None else ""
+    return f"shape ({config.shape}), symmetry {plan.symmetry}{start}"
+
+
+def successful_masks(rows: pa.Table, target: float) -> dict[int, int]:
+    """nonzeros -> masks with a run that reached the target."""
+    good = successes(rows, target)
+    nonzeros, rank = rows["nonzeros"].to_numpy()[good], rows["rank"].to_numpy()[good]
+    pairs = np.unique(np.stack([nonzeros, rank]), axis=1)[0]
+    values, counts = np.unique(pairs, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def race_loss(plan: MaskPlan, rows: pa.Table) -> RaceLoss | None:
+    """What racing lost in this run, or None: there was no race, or no control run finished."""
+    if not plan.config.race or plan.initial is not None:
+        return None
+    mask, restart = rows["mask"].to_numpy(), rows["restart"].to_numpy()
+    cells = pc.index_in(rows["cell"], value_set=pa.array(plan.config.cells)).to_numpy()
+    control = np.zeros(len(rows), np.bool_)
+    places = np.unique(np.stack([cells, restart // POOL]), axis=1).T if len(rows) else ()
+    for cell, pool in places:
+        own = (cells == cell) & (restart // POOL == pool)
+        control[own] = is_control(mask[own], int(cell), int(pool), plan.config.controls)
+    control &= ok_rows(rows)
+    if not control.any():
+        return None
+    accuracy = rows["accuracy"].to_numpy()[control]
+    spared = pc.equal(rows["status"], "spared").to_numpy()[control]
+    reach = np.sort(accuracy)[::-1][min(_ENOUGH, len(accuracy)) - 1]
+    threshold = min(plan.config.target, float(reach))
+    there = accuracy >= threshold
+    races = {*zip(mask[control].tolist(), cells[control], restart[control] // POOL, strict=True)}
+    kept, lost = int((there & ~spared).sum()), int((there & spared).sum())
+    return RaceLoss(len(races), kept, lost, threshold)
+
+
+def best_run(rows: pa.Table, target: float) -> dict[str, Any] | None:
+    """The row of the sparsest success, then the most accurate; without one the best of all."""
+    held = rows.filter(pc.and_(pc.is_valid(rows["parameters"]), pa.array(ok_rows(rows))))
+    if not len(held):
+        return None
+    accuracy, nonzeros = held["accuracy"].to_numpy(), held["nonzeros"].to_numpy()
+    good = accuracy >= target
+    order = np.lexsort((held["rank"].to_numpy(), -accuracy, np.where(good, nonzeros, 0), ~good))
+    row: dict[str, Any] = held.slice(int(order[0]), 1).to_pylist()[0]
+    return row
+
+
+def row_network(row: dict[str, Any], width: int, words: MaskBatch) -> NetBatch:
+    """The network whose parameters a row holds, with its mask."""
+    shape = NetShape(tuple(map(int, row["shape"].split(","))))
+    flat, params, start = np.array(row["parameters"], np.float32), {}, 0
+    for layer, (out, fan) in enumerate(shape.layers):
+        for name, size in ((f"weight{layer}", (out, fan)), (f"bias{layer}", (out,))):
+            end = start + int(np.prod(size))
+            params[name], start = flat[start:end].reshape(1, *size), end
+    zeros = {name: np.zeros_like(p) for name, p in params.items()}
+    return NetBatch(MLP(shape, width), params, dict(mask_arrays(words)), zeros)

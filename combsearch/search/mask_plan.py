@@ -1,0 +1,314 @@
+"""What phase two and exhaust train: masks of one shape or of all, level by level, in shards.
+
+A level is a run of ranks; inside it the masks of one shape are a segment. Both searches
+are one plan: phase two has one shape and the same restarts everywhere, exhaust all
+shapes and restarts that depend on how many masks a level holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from combsearch.canonical import canonical_form
+from combsearch.config import Recipe, changed
+from combsearch.counting import orbits_over_shapes, smallest_nonzeros
+from combsearch.enumeration import mask_space
+from combsearch.errors import UsageError
+from combsearch.fields import digest
+from combsearch.mask import MaskBatch, NetShape
+from combsearch.nets import MLP, NetBatch
+from combsearch.rng import RunKeys
+from combsearch.saved_network import load_network
+from combsearch.search.grid import sample_work
+from combsearch.search.plan import NUMERICS, SettingError, blame, trainer_name
+from combsearch.search.racing import race_share
+from combsearch.search_config import ExhaustConfig, Phase2Config
+from combsearch.store import Shard
+from combsearch.tasks import Task, load_task
+
+POOL = 256
+"""Restarts of a mask and cell that share minibatches, and that race against each other."""
+
+SHARD_WORK = 4e11  # multiply-adds of a shard: about ten seconds of a core
+_MOST_SHARD_MASKS = 2**16  # of one shard: bounds its memory
+_MOST_RUNS = 10**8  # of one mask
+
+MaskConfig = Phase2Config | ExhaustConfig
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The masks of one shape in one level.
+
+    Attributes:
+        nonzeros: the level.
+        shape: neurons a layer.
+        rank: of the first mask, in the whole search.
+        local: rank of the first mask among all of its shape.
+        masks: how many.
+        restarts: training runs a mask and cell.
+    """
+
+    nonzeros: int
+    shape: NetShape
+    rank: int
+    local: int
+    masks: int
+    restarts: int
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPlan:
+    """Everything that a run of phase two or exhaust will train.
+
+    Attributes:
+        config: the configuration.
+        task: the task that it names.
+        trainer: what ``get_trainer`` knows the trainer by; never ``auto``.
+        segments: ascending in nonzeros, then in the widths.
+        initial: a network whose leading block every run starts from, or None.
+    """
+
+    config: MaskConfig
+    task: Task
+    trainer: str
+    segments: tuple[Segment, ...]
+    initial: NetBatch | None = None
+
+    @classmethod
+    def of(cls, config: MaskConfig) -> MaskPlan:
+        """Load the task, count the masks, choose the trainer.
+
+        Raises:
+            SettingError: the task cannot be loaded, there is no such mask, a batch does not
+                fit the task, or the trainer cannot serve them.
+        """
+        with blame("task"):
+            task = load_task(config.task)
+        if config.batch_size > task.points:
+            raise SettingError(
+                f"batch_size is {config.batch_size}, more than the {task.points} points of task"
+                f" {task.name!r}",
+                "batch_size",
+            )
+        if config.restarts * len(config.cells) > _MOST_RUNS:
+            raise SettingError(
+                f"restarts is {config.restarts}, with {len(config.cells)} cells it must be at most"
+                f" {_MOST_RUNS // len(config.cells)}",
+                "restarts",
+            )
+        if isinstance(config, Phase2Config):
+            segments, initial = _one_shape(config, task)
+        else:
+            segments, initial = _all_shapes(config, task), None
+        with blame("trainer"):
+            shape = segments[-1].shape
+            keys = RunKeys.make(0, [0], [config.cells[0]], [0])
+            nets = NetBatch.create(MLP(shape, config.width), keys)
+            trainer = trainer_name(config.trainer, nets, task)
+        return cls(config, task, trainer, segments, initial)
+
+    @property
+    def command(self) -> str:
+        """The command that such a run belongs to."""
+        return "phase2" if isinstance(self.config, Phase2Config) else "exhaust"
+
+    @property
+    def symmetry(self) -> str:
+        """Which masks there are, see ``enumeration``."""
+        if isinstance(self.config, ExhaustConfig):
+            return "full"
+        # From one initialisation the members of an orbit train apart.
+        fixed = self.config.init and self.config.symmetry == "full"
+        return "rows" if fixed else self.config.symmetry
+
+    @property
+    def block(self) -> int:
+        """Restarts that share minibatches; from one initialisation only these tell them apart."""
+        return POOL if self.initial is None else 1
+
+    @property
+    def masks(self) -> int:
+        """How many there are, all levels together."""
+        last = self.segments[-1]
+        return last.rank + last.masks
+
+    @property
+    def recipe(self) -> Recipe:
+        """What all cells share."""
+        return self.config.recipes()[0]
+
+    def levels(self) -> list[int]:
+        """Nonzeros of all levels, ascending."""
+        return sorted({segment.nonzeros for segment in self.segments})
+
+    def runs(self, segment: Segment) -> int:
+        """Training runs a mask, all cells together."""
+        return segment.restarts * len(self.config.cells)
+
+    def mask_work(self, segment: Segment) -> float:
+        """Multiply-adds of all runs of one mask."""
+        samples = self.recipe.total_steps(self.task.points) * self.recipe.batch_size
+        share = race_share(self.config.controls) if self.config.race else 1.0
+        return sample_work(segment.shape) * samples * self.runs(segment) * share
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """All shards, ascending: about ``SHARD_WORK`` each, none across levels."""
+        cuts = [0]
+        work = 0.0
+        level = self.segments[0].nonzeros
+        for segment in self.segments:
+            if segment.nonzeros != level and cuts[-1] != segment.rank:
+                cuts.append(segment.rank)
+                work, level = 0.0, segment.nonzeros
+            cost, rank, end = self.mask_work(segment), segment.rank, segment.rank + segment.masks
+            while rank < end:
+                room = max(1, int((SHARD_WORK - work) // cost))
+                step = min(room, end - rank, cuts[-1] + _MOST_SHARD_MASKS - rank)
+                rank, work = rank + step, work + step * cost
+                if work + cost > SHARD_WORK or rank - cuts[-1] >= _MOST_SHARD_MASKS:
+                    cuts.append(rank)
+                    work = 0.0
+        if cuts[-1] != self.masks:
+            cuts.append(self.masks)
+        return [Shard(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+    def pieces(self, shard: Shard) -> Iterator[tuple[Segment, range]]:
+        """(segment, ranks of it) that make up a shard, ascending."""
+        starts = [segment.rank for segment in self.segments]
+        place = int(np.searchsorted(starts, shard.first, side="right")) - 1
+        for segment in self.segments[place:]:
+            if segment.rank >= shard.last:
+                return
+            end = min(shard.last, segment.rank + segment.masks)
+            yield segment, range(max(shard.first, segment.rank), end)
+
+    def piece_masks(self, segment: Segment, ranks: range) -> MaskBatch:
+        """The masks of these ranks, in canonical form where orbits are reduced."""
+        config = self.config
+        space = mask_space(segment.shape, self.symmetry, config.max_nonzeros or None)
+        local = segment.local - segment.rank
+        masks = space.masks(ranks.start + local, ranks.stop + local)
+        return canonical_form(masks) if self.symmetry == "full" else masks
+
+    def identity(self) -> dict[str, Any]:
+        """What the rows are and which there are, as JSON."""
+        settings = changed(self.config)
+        settings.pop("trainer", None)  # ``auto`` and what it stands for make one run
+        found = {
+            "command": self.command,
+            "config": settings,
+            "task_digest": self.task.digest(),
+            "trainer": self.trainer,
+            "numerics": NUMERICS,
+        }
+        if self.initial is not None:
+            found["init_digest"] = _network_digest(self.initial)
+            settings.pop("init")  # what is in the file counts, not where it lies
+            settings["symmetry"] = self.symmetry
+        return found
+
+    def name(self) -> str:
+        """A run's name made from its configuration, so that the same command finds it."""
+        config = self.config
+        task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
+        own = config.shape.replace(",", "x") if isinstance(config, Phase2Config) else "all"
+        return f"{self.command}-{task}-{own}-{config.target:g}-{digest(config)[:8]}"
+
+
+def _one_shape(config: Phase2Config, task: Task) -> tuple[tuple[Segment, ...], NetBatch | None]:
+    outputs = 1 if task.classes == 2 else task.classes
+    if not config.shape:
+        raise SettingError("no shape: name one as --shape 7,3,3, or a run with --from", "shape")
+    with blame("shape"):
+        shape = NetShape.parse(config.shape, task.inputs, outputs)
+    initial = None
+    symmetry = config.symmetry
+    if config.init:
+        with blame("init"):
+            initial = load_network(config.init)
+            _check_initial(initial, shape)
+        symmetry = "rows" if symmetry == "full" else symmetry
+    _check_budget(config.max_nonzeros, smallest_nonzeros(shape), f"shape ({shape})")
+    with blame("shape"):
+        space = mask_space(shape, symmetry, config.max_nonzeros or None)
+    levels = {n: count for n, count in space.levels().items() if n >= config.min_nonzeros}
+    if not levels:
+        raise SettingError(
+            f"min_nonzeros is {config.min_nonzeros}, shape ({shape}) has no mask with so many"
+            f" (dense it has {shape.dense_nonzeros})",
+            "min_nonzeros",
+        )
+    segments, rank = [], 0
+    for nonzeros, count in levels.items():
+        start = space.level_start(nonzeros)
+        segments.append(Segment(nonzeros, shape, rank, start, count, config.restarts))
+        rank += count
+    return tuple(segments), initial
+
+
+def _all_shapes(config: ExhaustConfig, task: Task) -> tuple[Segment, ...]:
+    outputs = 1 if task.classes == 2 else task.classes
+    least = smallest_nonzeros(NetShape.from_hidden((1,) * config.depth, task.inputs, outputs))
+    _check_budget(config.max_nonzeros, least, f"a network of {config.depth} hidden layers")
+    counts = orbits_over_shapes(
+        config.max_nonzeros, config.depth, task.inputs, outputs, config.width
+    )
+    by_level: dict[int, list[tuple[NetShape, int, int]]] = {}
+    for shape in sorted(counts, key=lambda s: s.widths):
+        local = 0
+        for nonzeros in sorted(counts[shape]):
+            if masks := counts[shape][nonzeros]:
+                by_level.setdefault(nonzeros, []).append((shape, local, masks))
+                local += masks
+    segments, rank = [], 0
+    for nonzeros in sorted(by_level):
+        restarts = level_restarts(config, sum(masks for *_, masks in by_level[nonzeros]))
+        for shape, local, masks in by_level[nonzeros]:
+            segments.append(Segment(nonzeros, shape, rank, local, masks, restarts))
+            rank += masks
+    return tuple(segments)
+
+
+def level_restarts(config: ExhaustConfig, masks: int) -> int:
+    """Training runs a mask and cell in a level of so many masks; whole pools where they can be."""
+    share = config.level_runs // (masks * len(config.cells))
+    restarts = max(config.min_restarts, min(config.restarts, share))
+    return restarts // POOL * POOL if restarts > POOL else restarts
+
+
+def _check_budget(max_nonzeros: int, least: int, what: str) -> None:
+    if 0 < max_nonzeros < least:
+        raise SettingError(
+            f"max_nonzeros is {max_nonzeros}, {what} needs at least {least}:"
+            " every neuron keeps an input, an output and its bias",
+            "max_nonzeros",
+        )
+
+
+def _network_digest(nets: NetBatch) -> str:
+    whole = hashlib.sha256()
+    for name, array in sorted(nets.params.items()):
+        whole.update(f"{name} {array.shape}\n".encode() + array.astype("<f4").tobytes())
+    return whole.hexdigest()
+
+
+def _check_initial(initial: NetBatch, shape: NetShape) -> None:
+    assert isinstance(initial.network, MLP)
+    wide = initial.network.shape
+    fits = len(wide.widths) == len(shape.widths) and all(
+        a >= b for a, b in zip(wide.widths, shape.widths, strict=True)
+    )
+    if not fits or wide.inputs != shape.inputs or wide.outputs != shape.outputs:
+        raise UsageError(
+            f"init holds a network {wide.to_json()}, the leading block of which is to be"
+            f" {shape.to_json()}: it must have as many layers and be as wide"
+        )

@@ -1,0 +1,90 @@
+"""The loop of every search: give out the shards that count until all of those are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from combsearch.errors import CombsearchError
+from combsearch.search.course import Course
+from combsearch.store import Shard
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished shard reports; its rows are in the store.
+
+    Attributes:
+        runs: training runs, those given up early included.
+        successes: how many reached the target.
+        best: accuracy of the best.
+    """
+
+    runs: int
+    successes: int
+    best: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An engine's word that it gave up a shard."""
+
+    reason: str
+
+
+class Engine(Protocol):
+    """Where shards run; see ``combsearch.engines``."""
+
+    def run(
+        self, work: Callable[[Shard], T], shards: Iterable[Shard]
+    ) -> Generator[tuple[Shard, T | Failure], None, None]:
+        """(shard, work(shard)) as they finish; ``shards`` is asked for more while it runs.
+
+        To close it ends what is still running. What ``work`` raises is raised here,
+        except that it ran out of memory or died with its process: then the shard is
+        tried again, in the end given up.
+        """
+        ...
+
+
+def run_course(
+    work: Callable[[Shard], Outcome],
+    course: Course,
+    engine: Engine,
+    watch: Callable[[Shard, Outcome], None],
+) -> None:
+    """Do what is missing, up to where ``course`` ends.
+
+    Args:
+        work: trains a shard and commits its rows.
+        course: learns of every shard before ``watch`` does.
+        engine: where it runs.
+        watch: called after every shard.
+
+    Raises:
+        CombsearchError: shards that count were given up; everything else is saved.
+    """
+    if course.complete():
+        return
+    failed: list[tuple[Shard, str]] = []
+    with closing(engine.run(work, course.todo())) as results:
+        for shard, result in results:
+            if isinstance(result, Failure):
+                failed.append((shard, result.reason))
+                continue
+            course.note(shard, result.successes)
+            watch(shard, result)
+            if course.complete():
+                return  # what still runs does not count
+    failed = [(shard, reason) for shard, reason in failed if shard.first < course.end]
+    if failed:
+        shard, reason = failed[0]
+        raise CombsearchError(
+            f"{len(failed)} of the shards could not be trained, such as ranks {shard.first} to"
+            f" {shard.last - 1}: {reason}; all others are saved, so repeat the command with fewer"
+            " --jobs or more memory"
+        )
