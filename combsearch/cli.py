@@ -26,7 +26,7 @@ from combsearch.commands.signals import Stopped, Stops
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, InterruptedRunError, NoSpaceError, UsageError
 from combsearch.registry import nearest
-from combsearch.search_config import ExhaustConfig, Phase2Config
+from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 
 _CTRL_C, _RESUMABLE = 130, InterruptedRunError.exit_code
 _EPILOG = (
@@ -157,6 +157,9 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _from_option(phase2, "take task, target and shape from this run of phase one")
     exhaust = add("exhaust", "mask_search", _exhaust, "train every mask of every shape")
     _search_options(exhaust, ExhaustConfig)
+    descend = add("descend", "descend", _descend, "delete weights from dense networks, one by one")
+    _search_options(descend, DescendConfig)
+    _from_option(descend, "take task, target and starting shape from this run of phase one")
     count = add("count", "count", _count, "count the masks of a shape, or of all shapes, exactly")
     _count_options(count)
     certify = add("certify", "certify", _certify, "re-evaluate a saved network in plain PyTorch")
@@ -253,11 +256,24 @@ def _phase1(given: argparse.Namespace) -> None:
 
 
 def _phase2(given: argparse.Namespace) -> None:
-    from combsearch.commands.mask_search import inherited, mask_search_command
+    from combsearch.commands.mask_search import mask_search_command
 
-    runs = given.runs or os.environ.get(variable("runs")) or Options.runs
-    taken = inherited(given.source, runs) if given.source else {}
-    _search("phase2", Phase2Config, mask_search_command, given, taken)
+    _search("phase2", Phase2Config, mask_search_command, given)
+
+
+def _taken(given: argparse.Namespace) -> dict[str, tuple[str, Any]]:
+    """What ``--from`` gives."""
+    if getattr(given, "source", None) is None:
+        return {}
+    from combsearch.commands.inherited import inherited
+
+    return inherited(given.source, given.runs or os.environ.get(variable("runs")) or Options.runs)
+
+
+def _descend(given: argparse.Namespace) -> None:
+    from combsearch.commands.descend import descend_command
+
+    _search("descend", DescendConfig, descend_command, given)
 
 
 def _exhaust(given: argparse.Namespace) -> None:
@@ -271,9 +287,8 @@ def _search(
     kind: type,
     command: Callable[[Any, Options], object],
     given: argparse.Namespace,
-    taken: dict[str, tuple[str, Any]] | None = None,
 ) -> None:
-    settings = command_settings(name, kind, vars(given), taken)
+    settings = command_settings(name, kind, vars(given), _taken(given))
     try:
         command(settings.config, settings.options)
     except UsageError as error:  # one that shows only beside the task: name its source too

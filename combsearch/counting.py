@@ -295,7 +295,7 @@ def _choices(cycles: Cycles) -> int:
 def _permutations(cycles: Cycles) -> int:
     """Permutations with these cycles."""
     size = sum(length * number for length, number in cycles)
-    same = math.prod(length**number * math.factorial(number) for length, number in cycles)
+    same: int = math.prod(length**number * math.factorial(number) for length, number in cycles)
     return math.factorial(size) // same
 
 

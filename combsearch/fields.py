@@ -112,7 +112,7 @@ def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
 
 def _revive(value: Any, default: Any) -> Any:
     if dataclasses.is_dataclass(default) and isinstance(value, Mapping):
-        return from_json(type(default), value)  # type: ignore[arg-type]
+        return from_json(type(default), value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -175,7 +175,8 @@ class MaskBatch:
             )
         if any(((a != 0) & (a != 1)).any() for a in arrays):
             raise UsageError("masks hold 0 and 1 only")
-        bits = np.concatenate([a.reshape(len(a), -1) for a in arrays], axis=1).astype(np.uint8)
+        flat = [a.reshape(len(a), a.shape[1] * a.shape[2]) for a in arrays]
+        bits = np.concatenate(flat, axis=1).astype(np.uint8)
         return cls(shape, _pack(bits, shape.words))
 
     def dense(self) -> list[npt.NDArray[np.uint8]]:

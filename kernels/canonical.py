@@ -261,7 +261,7 @@ def _search(
 
 
 @compiled
-def _open(widths: Any, colour: Any, order: Any, cell: Any, parent: Any) -> int:
+def _open(widths: Any, colour: Any, order: Any, cell: Any, parent: Any) -> Any:
     """Pick the first of the smallest colours shared by several neurons; its size."""
     for node in range(parent.size):
         parent[node] = node
@@ -281,7 +281,7 @@ def _open(widths: Any, colour: Any, order: Any, cell: Any, parent: Any) -> int:
 
 
 @compiled
-def _root(parent: Any, node: int) -> int:
+def _root(parent: Any, node: Any) -> Any:
     while parent[node] != node:
         node = parent[node]
     return node
@@ -297,7 +297,7 @@ def _orbit(cell: Any, parent: Any, node: int) -> int:
 
 
 @compiled
-def _seen(cell: Any, parent: Any, node: int) -> bool:
+def _seen(cell: Any, parent: Any, node: int) -> Any:
     """Whether a symmetry maps ``node`` to one of ``cell``."""
     return _orbit(cell, parent, node) > 0
 

@@ -100,9 +100,10 @@ def _read_points(mask: Any, fields: Any, owner: Any, place: Any, codes: Any) -> 
 @compiled
 def _in_class(code: int, tests: Any) -> bool:
     """Whether a point keeps the fixed bits and the weights of a class."""
-    if code & tests[0] != tests[1]:
+    if code & tests[0] != tests[1] or _ones(code & tests[2]) != tests[3]:
         return False
-    return _ones(code & tests[2]) == tests[3] and _ones(code & tests[4]) == tests[5]
+    last: bool = _ones(code & tests[4]) == tests[5]
+    return last
 
 
 @compiled

@@ -183,3 +183,9 @@ def test_masks_refuse_words_that_do_not_fit() -> None:
         MaskBatch(shape, np.zeros((2, 2), np.uint64))
     with pytest.raises(UsageError, match="past their 18 weights"):
         MaskBatch(shape, np.array([[1 << 18]], np.uint64))
+
+
+def test_no_masks_are_a_batch_too() -> None:
+    shape = NetShape((2, 3, 1))
+    none = MaskBatch.dense_of(shape, 0)
+    assert len(none) == 0 and [d.shape for d in none.dense()] == [(0, 3, 2), (0, 1, 3)]

@@ -135,7 +135,8 @@ def test_every_row_is_the_run_of_its_key(race: bool) -> None:
     plan = phase2(restarts=20, race=race, controls=2)
     rows = train_shard(plan, Shard(0, plan.masks)).to_pylist()
     assert len(rows) == plan.masks * 40 if not race else len(rows) < plan.masks * 40
-    trainer, mask_of = get_trainer("fused"), {}
+    trainer = get_trainer("fused")
+    mask_of: dict[int, Any] = {}
     for segment in plan.segments:
         ranks = range(segment.rank, segment.rank + segment.masks)
         mask_of |= dict(zip(ranks, plan.piece_masks(segment, ranks).words, strict=True))
@@ -166,7 +167,7 @@ def test_shards_of_any_size_and_races_give_the_same_rows() -> None:
 def test_saved_parameters_are_of_the_best_and_do_what_the_row_says() -> None:
     plan = phase2(restarts=30, target=0.8)
     rows = train_shard(plan, Shard(0, plan.masks)).to_pylist()
-    best = {}
+    best: dict[int, Any] = {}
     for row in rows:
         if row["accuracy"] > best.get(row["rank"], {"accuracy": -1.0})["accuracy"]:
             best[row["rank"]] = row

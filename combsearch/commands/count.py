@@ -117,7 +117,7 @@ def _text(report: dict[str, Any]) -> str:
     else:
         shapes = report["shapes"]
         head = f"{shapes:,} shape{'s' if shapes > 1 else ''} with masks{limit},"
-    lines = [f"{head} {report['orbits']:,} orbits", ""]
+    lines = [f"{head} {report['orbits']:,} orbit{'s' if report['orbits'] > 1 else ''}", ""]
     size = max(len(f"{report['orbits']:,}"), len("up to here"))
     lines.append(f"{'nonzeros':>8}  {'orbits':>{size}}  {'up to here':>{size}}")
     total = 0

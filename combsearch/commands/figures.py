@@ -1,13 +1,16 @@
-"""All figures of a phase-one run, from its saved rows."""
+"""All figures of a run, from its saved rows: of phase one, and of the searches over masks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 
 from combsearch import plots
+from combsearch.nets import NetBatch
+from combsearch.saved_network import load_network
 from combsearch.search.phase1 import best_network, runners_up, shape_results, winner
 from combsearch.tasks import Task
 
@@ -24,13 +27,9 @@ def draw_run(
         "scatter": plots.scatter(rows, target),
         "success": plots.success(rows, target),
     }
-    if task is not None and task.inputs == 2 and task.classes == 2:
+    if _in_a_plane(task):
         figures |= _pictures(rows, task, target)
-    files = []
-    for name, figure in figures.items():
-        files.append(folder / f"{name}.{suffix}")
-        plots.save(figure, files[-1])
-    return files
+    return _save(figures, folder, suffix)
 
 
 def _pictures(rows: pa.Table, task: Task, target: float) -> dict[str, Any]:
@@ -38,16 +37,59 @@ def _pictures(rows: pa.Table, task: Task, target: float) -> dict[str, Any]:
     results = shape_results(rows, target)
     shown = winner(results) or runners_up(results, 1)[0]
     nets = best_network(rows, shown)
-    if nets is None:
-        return {}
-    layers = range(len(shown.shape) - 1)
-    weights, biases = (
-        [nets.params[f"{kind}{layer}"][0] for layer in layers] for kind in ("weight", "bias")
-    )
+    return {} if nets is None else _task_pictures(rows, task, nets, shown.accuracy)
+
+
+def _task_pictures(rows: pa.Table, task: Task, nets: NetBatch, accuracy: float) -> dict[str, Any]:
+    """Of the MLP that ``nets`` holds, and of the best of several levels."""
     named = {name: array[0] for name, array in nets.params.items()}
-    accuracy = shown.accuracy
+    weights, biases = (
+        [named[f"{kind}{layer}"] for layer in range(len(named) // 2)] for kind in ("weight", "bias")
+    )
+    widths = [weights[0].shape[1], *map(len, weights)]
     return {
-        "regions": plots.regions(shown.shape, named, task, accuracy=accuracy),
+        "regions": plots.regions(widths, named, task, accuracy=accuracy),
         "levels": plots.levels_grid(rows, task),
-        "network": plots.network(shown.shape, weights, biases, task=task, accuracy=accuracy),
+        "network": plots.network(widths, weights, biases, task=task, accuracy=accuracy),
     }
+
+
+def draw_masks(
+    rows: pa.Table,
+    task: Task | None,
+    report: Mapping[str, Any],
+    folder: Path,
+    suffix: str = "png",
+    output: Path | None = None,
+) -> list[Path]:
+    """Write the figures of a run of phase two or exhaust; their paths.
+
+    ``bound`` is always there; the pictures of the task are where ``draw_run`` has them and
+    a run has finished.
+
+    Args:
+        rows: those that the report is about.
+        task: of the run, or None.
+        report: what its ``summary.json`` holds: task, space, target, levels, best.
+        folder: of the run; it holds ``best.npz`` where the report names a best network.
+        suffix: ``"png"`` or ``"pdf"``.
+        output: where the figures go; None: ``figures`` in the run's folder.
+    """
+    title = f"{report['task']}: {report['space']}"
+    figures = {"bound": plots.bound(report["levels"], report["target"], title)}
+    if report["best"] is not None and _in_a_plane(task):
+        nets = load_network(folder / "best.npz")
+        figures |= _task_pictures(rows, task, nets, report["best"]["accuracy"])
+    return _save(figures, folder / "figures" if output is None else output, suffix)
+
+
+def _in_a_plane(task: Task | None) -> TypeGuard[Task]:
+    return task is not None and task.inputs == 2 and task.classes == 2
+
+
+def _save(figures: Mapping[str, Any], folder: Path, suffix: str) -> list[Path]:
+    files = []
+    for name, figure in figures.items():
+        files.append(folder / f"{name}.{suffix}")
+        plots.save(figure, files[-1])
+    return files

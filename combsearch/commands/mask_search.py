@@ -18,9 +18,7 @@ from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
 from combsearch.commands.running import Watch, compile_kernel, log, sessions
-from combsearch.commands.tables import shape_text
 from combsearch.engines import cores, local_engine
-from combsearch.errors import UsageError
 from combsearch.progress import Progress
 from combsearch.search.course import Course
 from combsearch.search.mask_plan import SHARD_WORK, MaskConfig, MaskPlan
@@ -28,26 +26,6 @@ from combsearch.search.mask_training import MaskWork
 from combsearch.search.results import first_success
 from combsearch.search.running import run_course
 from combsearch.store import RunStore, run_folder, write_json
-
-
-def inherited(source: str, runs: str) -> dict[str, tuple[str, Any]]:
-    """Task, target and shape of a finished run of phase one: field -> (source, value)."""
-    from combsearch.commands.runs import find_run
-
-    store = RunStore.attach(find_run(source, runs))
-    try:
-        summary = json.loads((store.root / "summary.json").read_bytes())
-    except (OSError, ValueError):
-        summary = {}
-    if store.identity.get("command") != "phase1" or not summary.get("shape"):
-        raise UsageError(
-            f"--from {source}: {store.root} is no run of phase one that found a shape;"
-            " finish it first, or name a shape with --shape"
-        )
-    config = store.identity["config"]
-    taken = {name: config[name] for name in ("task", "target", "width") if name in config}
-    taken["shape"] = shape_text(summary["shape"])
-    return {name: (f"--from {source}, {name}", value) for name, value in taken.items()}
 
 
 def mask_search_command(config: MaskConfig, options: Options) -> dict[str, Any]:

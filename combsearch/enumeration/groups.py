@@ -11,7 +11,7 @@ import numpy.typing as npt
 from combsearch.enumeration.paths import Ints, Words, too_large
 from combsearch.kernels import orbits as kernel
 
-_CANDIDATES = 2**24  # multisets tried at once
+_CANDIDATES = 2**22  # multisets tried at once
 _Row = TypeVar("_Row", np.uint8, np.int16)
 
 

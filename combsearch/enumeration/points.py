@@ -11,6 +11,7 @@ layer's points cover so far.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.enumeration.groups import Choices, Subgroups
-from combsearch.enumeration.paths import Growth, Ints, Paths, Words
+from combsearch.enumeration.paths import Growth, Ints, Paths, Words, too_large
 from combsearch.enumeration.pivots import Field, Pivots, PointClass, PointLayer, classes_of
 from combsearch.mask import WORD_BITS, NetShape
 
+_MULTISETS = 2**27  # of one class, before the group makes them fewer
 _PAIRS = 2**20  # of a node and a choice, tried at once
 
 
@@ -109,6 +111,8 @@ def orbit_paths(shape: NetShape, budget: int) -> OrbitPaths | None:
     if spare < 0:
         return None
     parts = tuple(_parts(pivots, spare))
+    if max(_multisets(part, spare) for part in parts) > _MULTISETS:
+        raise too_large()
     subgroups = Subgroups(pivots.elements())
     growth = Growth((0, parts[0].turn, 0), shape.words, budget)
     groups = [growth.states[:, 0]]
@@ -150,6 +154,13 @@ def _parts(pivots: Pivots, spare: int) -> Iterator[Part]:
                 later=later,
                 next_turn=next_size,
             )
+
+
+def _multisets(part: Part, spare: int) -> int:
+    """Multisets of the part's points that ``spare`` weights allow, whatever the group."""
+    beyond = part.weight - sum(max(f.width - part.turn, 0) + 1 for f in part.layer.fields)
+    most = min(part.turn, spare // beyond) if beyond > 0 else part.turn
+    return math.comb(len(part.points.codes) + most - 1, most)
 
 
 def _add_part(growth: Growth, part: Part, subgroups: Subgroups, budget: int, size: int) -> None:

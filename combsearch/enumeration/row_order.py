@@ -16,7 +16,7 @@ import numpy as np
 from combsearch.enumeration.paths import Growth, Ints, Paths, Words
 from combsearch.mask import WORD_BITS, NetShape
 
-_NEVER = 2**31  # weights that no budget holds
+_PAIRS = 2**20  # of a node and a row, tried at once
 
 
 def row_paths(shape: NetShape, budget: int, *, ordered: bool) -> Paths | None:
@@ -55,8 +55,8 @@ def row_bits(shape: NetShape) -> Words:
 def _rows(growth: Growth, cols: int, heaviest: int) -> Ints:
     """The rows of ``cols`` bits, descending, column j as bit j; at most ``heaviest`` nonzeros."""
     values = []
+    growth.room(sum(math.comb(cols, kept) for kept in range(1, min(cols, heaviest) + 1)))
     for kept in range(min(cols, heaviest), 0, -1):
-        growth.room(math.comb(cols, kept))
         # combinations come with the leftmost columns first: the highest values
         values += [
             sum(1 << j for j in chosen) for chosen in itertools.combinations(range(cols), kept)
@@ -71,19 +71,21 @@ def _add_row(
     weight = np.bitwise_count(values).astype(np.int64)
     sources: list[Ints] = []
     choices: list[Ints] = []
-    for s, (covered, above) in enumerate(growth.states):
-        first = above if ordered else 0
-        now = covered | values[first:]
-        open_columns = cols - np.bitwise_count(now).astype(np.int64)
-        if ordered:  # no row below keeps more than this one
-            open_columns[open_columns > below * weight[first:]] = _NEVER
-        needed = np.maximum(open_columns, below)
-        if not below:
-            needed[open_columns > 0] = _NEVER
-        fits = np.flatnonzero(growth.spent[s] + weight[first:] + needed <= budget) + first
-        growth.room(sum(len(chosen) for chosen in choices) + len(fits))
-        sources.append(np.full(len(fits), s))
-        choices.append(fits)
+    block = max(1, _PAIRS // len(values))
+    for start in range(0, len(growth.states), block):
+        some = slice(start, start + block)
+        covered, above = growth.states[some, :1], growth.states[some, 1:]
+        missing = cols - np.bitwise_count(covered | values).astype(np.int64)
+        spent = growth.spent[some, None] + weight
+        fits = spent + np.maximum(missing, below) <= budget
+        # with sorted rows, no row below keeps more than this one
+        fits &= missing <= below * (weight if ordered else cols)
+        if ordered:
+            fits &= np.arange(len(values)) >= above
+        source, choice = np.nonzero(fits)
+        growth.room(len(source) + sum(len(chosen) for chosen in choices))
+        sources.append(source + start)
+        choices.append(choice)
     source, choice = np.concatenate(sources), np.concatenate(choices)
     states = np.zeros((len(source), 2), np.int64)
     if below:

@@ -4,6 +4,8 @@
     success(rows, target)            share of successful runs by shape, with 95% intervals
     regions(shape, parameters, task) decision regions of one network over its points
     levels_grid(rows, task)          the same for the best network of several levels
+    bound(levels, target)            best accuracy by level, and what its restarts exclude
+    frontiers(lines)                 frontiers of several methods, and published networks
     network(shape, weights, biases)  a network drawn with its weights (the paper's figure 1)
 
 Each returns a matplotlib ``Figure`` at its printed size; ``save`` writes it. A package
@@ -12,6 +14,8 @@ and not one file, because style, saved rows, forward pass and each figure are on
 
 from __future__ import annotations
 
+from combsearch.plots.draw_bound import bound
+from combsearch.plots.draw_frontier import frontiers
 from combsearch.plots.draw_network import network
 from combsearch.plots.draw_regions import levels_grid, regions
 from combsearch.plots.draw_scatter import scatter
@@ -19,4 +23,14 @@ from combsearch.plots.draw_success import success
 from combsearch.plots.forward import unpack
 from combsearch.plots.style import save
 
-__all__ = ["levels_grid", "network", "regions", "save", "scatter", "success", "unpack"]
+__all__ = [
+    "bound",
+    "frontiers",
+    "levels_grid",
+    "network",
+    "regions",
+    "save",
+    "scatter",
+    "success",
+    "unpack",
+]

@@ -98,7 +98,7 @@ def levels_grid(rows: pa.Table, task: Task, levels: Sequence[int] | None = None)
     Raises:
         UsageError: when a level has no saved network (names those that have), or there is none.
     """
-    finished = rows.column("status").to_numpy() == "ok"
+    finished = rows.column("status").to_numpy() != "diverged"
     saved = rows.filter(finished & rows.column("parameters").is_valid().to_numpy())
     if len(saved) == 0:
         raise UsageError("no networks to draw: no finished run's row holds parameters")

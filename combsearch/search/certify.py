@@ -171,7 +171,7 @@ def evaluate(nets: NetBatch, task: Task) -> Evaluation:
             correct_float32 += int((_classes(single(x)) == y).sum())
             correct_float64 += int((_classes(logits) == y).sum())
             # Below or not a number: what overflows decides nothing.
-            undecided += int((~(_gap(logits) > 2 * _error(double, x.double()))).sum())
+            undecided += int((~(_gap(logits) > 2 * rounding_error(double, x.double()))).sum())
     return Evaluation(correct_float32, correct_float64, undecided)
 
 
@@ -181,12 +181,13 @@ def plain_model(nets: NetBatch, dtype: torch.dtype) -> torch.nn.Sequential:
     one = nets[:1].numpy()
     steps: list[torch.nn.Module] = []
     for layer, (rows, columns) in enumerate(nets.network.shape.layers):
-        linear = torch.nn.Linear(columns, rows, dtype=dtype)
+        # Without the layer's own draw, which would move torch's global random numbers on.
+        linear = torch.nn.Linear(columns, rows, dtype=dtype, device="meta").to_empty(device="cpu")
         with torch.no_grad():
             linear.weight.copy_(torch.tensor(one.params[f"weight{layer}"][0]))
             linear.bias.copy_(torch.tensor(one.params[f"bias{layer}"][0]))
         steps += [linear, torch.nn.ReLU()]
-    return torch.nn.Sequential(*steps[:-1])
+    return torch.nn.Sequential(*steps[:-1]).requires_grad_(False)
 
 
 def _classes(logits: torch.Tensor) -> torch.Tensor:
@@ -202,13 +203,17 @@ def _gap(logits: torch.Tensor) -> torch.Tensor:
     return top[:, 0] - top[:, 1]
 
 
-def _error(model: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    """[point] bound on the error of a float32 logit, however its sums are ordered.
+def rounding_error(model: torch.nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    """[point] bound on the error of float32 logits, however their sums are ordered.
 
     A value of a layer is a sum of k products and a bias. With n = k + 1 its computed value
     is off by at most g (|W| |h| + |b|) with g = n u / (1 - n u) (Higham, Accuracy and
     Stability of Numerical Algorithms, section 3.1), and by |W| times the error e of the
     computed inputs, whose size is then at most |h| + e.
+
+    Args:
+        model: in float64, as ``plain_model`` makes it.
+        x: float64 [point, in], exact in float32.
     """
     value, error = x, torch.zeros_like(x)
     for step in model:

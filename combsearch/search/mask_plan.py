@@ -8,6 +8,7 @@ shapes and restarts that depend on how many masks a level holds.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ from combsearch.tasks import Task, load_task
 POOL = 256
 """Restarts of a mask and cell that share minibatches, and that race against each other."""
 
-SHARD_WORK = 4e11  # multiply-adds of a shard: about ten seconds of a core
+SHARD_WORK = 4e11  # multiply-adds of a shard: about ten seconds of a core,
+_MOST_SHARD_WORK = 30 * SHARD_WORK  # up to five minutes where there would be more than
+_SHARDS = 10_000  # shards
 _MOST_SHARD_MASKS = 2**16  # of one shard: bounds its memory
 _MOST_RUNS = 10**8  # of one mask
 
@@ -161,7 +164,9 @@ class MaskPlan:
 
     @cached_property
     def shards(self) -> list[Shard]:
-        """All shards, ascending: about ``SHARD_WORK`` each, none across levels."""
+        """All shards, ascending: about ``SHARD_WORK`` each or more, none across levels."""
+        total = sum(self.mask_work(segment) * segment.masks for segment in self.segments)
+        size = max(SHARD_WORK, min(total / _SHARDS, _MOST_SHARD_WORK))
         cuts = [0]
         work = 0.0
         level = self.segments[0].nonzeros
@@ -171,15 +176,15 @@ class MaskPlan:
                 work, level = 0.0, segment.nonzeros
             cost, rank, end = self.mask_work(segment), segment.rank, segment.rank + segment.masks
             while rank < end:
-                room = max(1, int((SHARD_WORK - work) // cost))
+                room = max(1, int((size - work) // cost))
                 step = min(room, end - rank, cuts[-1] + _MOST_SHARD_MASKS - rank)
                 rank, work = rank + step, work + step * cost
-                if work + cost > SHARD_WORK or rank - cuts[-1] >= _MOST_SHARD_MASKS:
+                if work + cost > size or rank - cuts[-1] >= _MOST_SHARD_MASKS:
                     cuts.append(rank)
                     work = 0.0
         if cuts[-1] != self.masks:
             cuts.append(self.masks)
-        return [Shard(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [Shard(a, b) for a, b in itertools.pairwise(cuts)]
 
     def pieces(self, shard: Shard) -> Iterator[tuple[Segment, range]]:
         """(segment, ranks of it) that make up a shard, ascending."""

@@ -106,7 +106,7 @@ def best_of_each(
     entered: Bools,
     keep: npt.NDArray[np.int64],
 ) -> Bools:
-    """bool [n]: the ``keep[group]`` best of those of each group that entered, the first of equals."""
+    """bool [n]: the ``keep[group]`` best of those of a group that entered; the first of equals."""
     order = np.lexsort((np.arange(len(score)), -score, ~entered, group))
     first = np.searchsorted(group[order], group[order])
     best = np.zeros(len(score), np.bool_)

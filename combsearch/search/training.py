@@ -76,7 +76,7 @@ def _loaded_plan(config: SearchConfig, identity: str) -> Plan:
 
 
 def use_one_thread() -> None:
-    """To be called in a worker: a process is a core, and the number of threads would show in the last bits of torch."""
+    """A process is a core, and the number of threads would show in the last bits of torch."""
     import torch
 
     torch.set_num_threads(1)
