@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from searching import write_task
+from searching import run_json, write_task
 
-from combsearch import durable
+from combsearch import cli, durable
 from combsearch.commands.descend import descend_command
 from combsearch.commands.options import Options
 from combsearch.config import Recipe
@@ -480,3 +480,31 @@ def test_a_shape_that_cannot_be_finished_is_named(
     monkeypatch.setattr(Descent, "start", no_memory)
     with pytest.raises(CombsearchError, match=r"such as that from 3,2: out of memory \(too big\)"):
         run(small(task), tmp_path, capsys)
+
+
+def test_the_command_line_descends_from_a_run_of_phase_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_task(tmp_path / "clouds.csv")
+    one = run_json(
+        capsys, "phase1", "--task=clouds.csv", "--width=3", "--depth=2", "--target=0.9", "--run=one",
+        "--epochs=10", "--batch-size=16", "--restarts=16", "--cells=0.1:cosine", "--no-figures",
+    )  # fmt: skip
+    quick = ("--beam=8", "--restarts=16", "--retrain-epochs=2")
+    report = run_json(capsys, "descend", "--from=one", *quick, "--run=two")
+    assert [d["shape"] for d in report["by_shape"]] == [one["shape"]]
+    assert report["target"] == 0.9 and report["task"] == "clouds"
+    names = {path.name for path in (tmp_path / "runs/two/figures").iterdir()}
+    assert names == {"frontier.png", "network.png", "regions.png"}
+    status = run_json(capsys, "status", "two")
+    lowest = report["lowest"] and report["lowest"]["nonzeros"]
+    assert status["finished"] and status["lowest"] == lowest
+    drawn = run_json(capsys, "plot", "two", "-o", "elsewhere")["files"]
+    assert [Path(file).parent.name for file in drawn] == ["elsewhere"] * 3
+    state = next((tmp_path / "runs/two/descents").iterdir())
+    state.unlink()
+    assert cli.main(["status", "two"]) == 0
+    assert "0 of 1 descents done" in capsys.readouterr().out
+    assert cli.main(["descend", "--shapes=nonsense"]) == 2
+    assert "--shapes: shape 'nonsense'" in capsys.readouterr().err

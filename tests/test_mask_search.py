@@ -370,3 +370,21 @@ def test_memory_of_a_part_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     whole = train_shard(plan, Shard(0, plan.masks))
     monkeypatch.setattr(mask_training, "_FLOATS", 500)
     assert digest(train_shard(plan, Shard(0, plan.masks))) == digest(whole)
+
+
+def test_status_tells_what_is_left_and_plot_draws_what_is_there(capsys: Capture) -> None:
+    report = run_json(capsys, *PHASE2, "--restarts=60", "--run=s", "--target=0.8")
+    status = run_json(capsys, "status", "s")
+    assert status["finished"] and status["masks_left"] == 0
+    assert status["bound"] == report["bound"] and status["levels"] == report["levels"]
+    assert status["runs_done"] == report["trained"]
+    drawn = run_json(capsys, "plot", "s")["files"]
+    names = {Path(file).name for file in drawn}
+    assert names == {"bound.png", "levels.png", "network.png", "regions.png"}
+    assert all(Path(file).stat().st_size > 5000 for file in drawn)
+    first = min(Path("runs/s/shards").iterdir())
+    first.unlink()
+    status = run_json(capsys, "status", "s")
+    assert not status["finished"] and status["masks_left"] == 1
+    assert cli.main(["status", "s"]) == 0
+    assert "not finished" in capsys.readouterr().out

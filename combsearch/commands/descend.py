@@ -59,7 +59,7 @@ def descend_command(config: Any, options: Options) -> dict[str, Any]:
             text = _estimate_text(report)
         else:
             log(_estimate_text(report))
-            report, text = _run(plan, folder, jobs)
+            report, text = _run(plan, folder, jobs, options.figures)
     say(json.dumps(report) if options.json else text)
     return report
 
@@ -90,7 +90,7 @@ def _estimate_text(report: dict[str, Any]) -> str:
     )
 
 
-def _run(plan: DescendPlan, folder: Path, jobs: int) -> tuple[dict[str, Any], str]:
+def _run(plan: DescendPlan, folder: Path, jobs: int, figures: bool) -> tuple[dict[str, Any], str]:
     """The report, as JSON and for a reader."""
     started = time.monotonic()
     store = RunStore.open(folder, plan.identity())
@@ -104,6 +104,10 @@ def _run(plan: DescendPlan, folder: Path, jobs: int) -> tuple[dict[str, Any], st
     report["sessions"] = sessions(folder, report, provenance("descend", plan.config))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
+    if figures:
+        from combsearch.commands.figures import draw_descent
+
+        draw_descent(plan.task, report, folder)
     return report, _text(report)
 
 

@@ -42,6 +42,11 @@ def _pictures(rows: pa.Table, task: Task, target: float) -> dict[str, Any]:
 
 def _task_pictures(rows: pa.Table, task: Task, nets: NetBatch, accuracy: float) -> dict[str, Any]:
     """Of the MLP that ``nets`` holds, and of the best of several levels."""
+    return {**_network_pictures(task, nets, accuracy), "levels": plots.levels_grid(rows, task)}
+
+
+def _network_pictures(task: Task, nets: NetBatch, accuracy: float) -> dict[str, Any]:
+    """Of the MLP that ``nets`` holds."""
     named = {name: array[0] for name, array in nets.params.items()}
     weights, biases = (
         [named[f"{kind}{layer}"] for layer in range(len(named) // 2)] for kind in ("weight", "bias")
@@ -49,7 +54,6 @@ def _task_pictures(rows: pa.Table, task: Task, nets: NetBatch, accuracy: float) 
     widths = [weights[0].shape[1], *map(len, weights)]
     return {
         "regions": plots.regions(widths, named, task, accuracy=accuracy),
-        "levels": plots.levels_grid(rows, task),
         "network": plots.network(widths, weights, biases, task=task, accuracy=accuracy),
     }
 
@@ -80,6 +84,35 @@ def draw_masks(
     if report["best"] is not None and _in_a_plane(task):
         nets = load_network(folder / "best.npz")
         figures |= _task_pictures(rows, task, nets, report["best"]["accuracy"])
+    return _save(figures, folder / "figures" if output is None else output, suffix)
+
+
+def draw_descent(
+    task: Task | None,
+    report: Mapping[str, Any],
+    folder: Path,
+    suffix: str = "png",
+    output: Path | None = None,
+) -> list[Path]:
+    """Write the figures of a run of descend; their paths.
+
+    Args:
+        task: of the run, or None: then no pictures of it.
+        report: what its ``summary.json`` holds.
+        folder: of the run; it holds ``best.npz``.
+        suffix: ``"png"`` or ``"pdf"``.
+        output: where the figures go; None: ``figures`` in the run's folder.
+    """
+    lines = {}
+    for descent in report["by_shape"]:
+        name = "(" + ",".join(map(str, descent["shape"][1:-1])) + ")"
+        levels = descent["frontier"]
+        label = f"joint {name}" if descent["joint"] else f"from {name}"
+        lines[label] = (list(map(int, levels)), list(levels.values()))
+    figures = {"frontier": plots.frontiers(lines)}
+    if _in_a_plane(task):
+        nets = load_network(folder / "best.npz")
+        figures |= _network_pictures(task, nets, report["best"]["accuracy"])
     return _save(figures, folder / "figures" if output is None else output, suffix)
 
 
