@@ -1,4 +1,7 @@
-"""Copy a finished run folder, all rows in one shard: ``python results/pack.py RUN FOLDER``."""
+"""Copy a finished run folder, all rows in one shard: ``python results/pack.py RUN FOLDER``.
+
+Of a run of descend come the best network of every level, not the states of its beam.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,33 @@ import shutil
 import sys
 from pathlib import Path
 
+from combsearch.commands.mask_runs import KINDS, saved_plan
+from combsearch.commands.mask_search import begin
 from combsearch.store import RunStore, Shard, digest, write_json
 
 
 def pack(run: Path, folder: Path) -> None:
     """The rows, identity, best network, summary and figures of ``run``, in ``folder``."""
     store = RunStore.attach(run)
-    rows = store.read()
     packed = RunStore.open(folder, store.identity)
-    packed.write(Shard(0, int(rows["rank"].to_numpy().max()) + 1), rows)
-    shutil.copyfile(run / "best.npz", folder / "best.npz")
     summary = json.loads((run / "summary.json").read_text())
+    if store.identity["command"] == "descend":
+        shutil.copytree(run / "frontier", folder / "frontier", dirs_exist_ok=True)
+    else:
+        rows = store.read(last=_end(store))
+        packed.write(Shard(0, _end(store)), rows)
+        if not digest(packed.read()) == digest(rows) == summary["digest"]:
+            raise SystemExit(f"{folder} does not hold the rows of {run}")
+    shutil.copyfile(run / "best.npz", folder / "best.npz")
     write_json(folder / "summary.json", summary | {"run_folder": folder.as_posix()})
     shutil.copytree(run / "figures", folder / "figures", dirs_exist_ok=True)
-    if digest(packed.read()) != digest(rows):
-        raise SystemExit(f"{folder} does not hold the rows of {run}")
+
+
+def _end(store: RunStore) -> int:
+    """The rank after the last that counts."""
+    if store.identity["command"] in KINDS:
+        return begin(saved_plan(store), store, quarantine=False).end
+    return int(store.read(["rank"])["rank"].to_numpy().max()) + 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def descend_status(store: RunStore) -> dict[str, Any]:
     """Which descents of a run are finished, and the lowest nonzeros so far, as JSON."""
     config = fields.from_json(DescendConfig, store.identity["config"])
     plan = DescendPlan.of(config)
-    descents = []
+    descents: list[dict[str, Any]] = []
     for path, shape in plan.paths(store.root):
         state = read_state(path, shape)
         descents.append(
