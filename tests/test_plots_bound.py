@@ -22,7 +22,7 @@ from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
 from combsearch.plots import draw_bound
 from combsearch.rng import RunKeys
-from combsearch.saved_network import save_network
+from combsearch.saved_network import load_network, save_network
 from combsearch.tasks import Task
 
 LevelJson = dict[str, Any]
@@ -310,26 +310,29 @@ def run_folder(folder: Path, widths: tuple[int, ...] = (2, 3, 2, 1)) -> dict[str
 
 def test_a_run_over_masks_gets_all_figures(tmp_path: Path) -> None:
     report, rows = run_folder(tmp_path), with_networks(((2, 1, 1, 1), 0.5), ((2, 3, 2, 1), 0.9612))
-    files = draw_masks(rows, rings(), report, tmp_path)
-    names = ["bound", "regions", "levels", "network"]
+    nets = load_network(tmp_path / "best.npz")
+    files = draw_masks(rows, rings(), report, nets, tmp_path / "figures")
+    names = ["bound", "regions", "network", "levels"]
     assert files == [tmp_path / "figures" / f"{name}.png" for name in names]
     assert all(file.read_bytes()[:4] == b"\x89PNG" for file in files)
-    files = draw_masks(rows, rings(), report, tmp_path, "pdf", tmp_path / "elsewhere")
+    files = draw_masks(rows, rings(), report, nets, tmp_path / "elsewhere", "pdf")
     assert files == [tmp_path / "elsewhere" / f"{name}.pdf" for name in names]
     assert all(file.read_bytes()[:4] == b"%PDF" for file in files)
 
 
 def test_without_a_plane_or_a_network_there_is_the_bound_alone(tmp_path: Path) -> None:
     report, rows = run_folder(tmp_path), with_networks(((2, 3, 2, 1), 0.9612))
+    nets = load_network(tmp_path / "best.npz")
     deep = Task("deep", np.zeros((4, 3), np.float32), np.array([0, 1, 0, 1], np.uint8))
-    alone = [tmp_path / "figures" / "bound.png"]
-    assert draw_masks(rows, None, report, tmp_path) == alone
-    assert draw_masks(rows, deep, report, tmp_path) == alone
-    assert draw_masks(rows, rings(), report | {"best": None}, tmp_path) == alone
-    assert alone[0].is_file() and len(list(alone[0].parent.iterdir())) == 1
+    folder = tmp_path / "figures"
+    alone = [folder / "bound.png"]
+    assert draw_masks(rows, None, report, nets, folder) == alone
+    assert draw_masks(rows, deep, report, nets, folder) == alone
+    assert draw_masks(rows, rings(), report | {"best": None}, None, folder) == alone
+    assert alone[0].is_file() and len(list(folder.iterdir())) == 1
 
 
-def test_the_network_drawn_is_the_one_of_the_file(
+def test_the_network_drawn_is_the_one_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report, rows = run_folder(tmp_path), with_networks(((2, 3, 2, 1), 0.9612))
@@ -342,7 +345,7 @@ def test_the_network_drawn_is_the_one_of_the_file(
         return whole(shape, named, task, accuracy=accuracy)
 
     monkeypatch.setattr(plots, "regions", watched)
-    draw_masks(rows, rings(), report, tmp_path)
+    draw_masks(rows, rings(), report, load_network(tmp_path / "best.npz"), tmp_path / "figures")
     assert (shown["shape"], shown["accuracy"]) == ((2, 3, 2, 1), 0.9612)
     assert np.array_equal(shown["weight1"], saved["weight1"])
     assert not np.array_equal(shown["weight0"].ravel(), draw((2, 3, 2, 1))[:6])

@@ -25,7 +25,7 @@ from combsearch.mask import NetShape
 from combsearch.nets import MLP
 from combsearch.progress import Progress, duration
 from combsearch.runfile import identity_digest
-from combsearch.saved_network import network_bytes, run_facts
+from combsearch.saved_network import load_network, network_bytes, run_facts
 from combsearch.search.descend import (
     FOLDER,
     DescendPlan,
@@ -107,7 +107,7 @@ def _run(plan: DescendPlan, folder: Path, jobs: int, figures: bool) -> tuple[dic
     if figures:
         from combsearch.commands.figures import draw_descent
 
-        draw_descent(plan.task, report, folder)
+        draw_descent(plan.task, report, load_network(folder / BEST), folder / "figures")
     return report, _text(report)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from combsearch import fields
 from combsearch.commands.tables import shape_text
 from combsearch.errors import UsageError
+from combsearch.saved_network import load_network
 from combsearch.search.descend import DescendPlan, read_state
 from combsearch.search.descent import lowest_at
 from combsearch.search_config import DescendConfig
@@ -68,4 +69,5 @@ def descend_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
             f"{store.root} has no summary.json yet: finish the run, then draw it"
         ) from None
     plan = DescendPlan.of(fields.from_json(DescendConfig, store.identity["config"]))
-    return draw_descent(plan.task, report, store.root, suffix, output)
+    nets = load_network(store.root / "best.npz")
+    return draw_descent(plan.task, report, nets, output, suffix)

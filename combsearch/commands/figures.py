@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from combsearch import plots
 from combsearch.nets import NetBatch
-from combsearch.saved_network import load_network
 from combsearch.search.phase1 import best_network, runners_up, shape_results, winner
 from combsearch.tasks import Task
 
@@ -62,46 +61,44 @@ def draw_masks(
     rows: pa.Table,
     task: Task | None,
     report: Mapping[str, Any],
+    nets: NetBatch | None,
     folder: Path,
     suffix: str = "png",
-    output: Path | None = None,
 ) -> list[Path]:
-    """Write the figures of a run of phase two or exhaust; their paths.
+    """Write the figures of a run of phase two or exhaust to ``folder``; their paths.
 
-    ``bound`` is always there; the pictures of the task are where ``draw_run`` has them and
-    a run has finished.
+    ``bound`` is always there; the pictures of the task are where ``draw_run`` has them.
 
     Args:
         rows: those that the report is about.
         task: of the run, or None.
         report: what its ``summary.json`` holds: task, space, target, levels, best.
-        folder: of the run; it holds ``best.npz`` where the report names a best network.
+        nets: the best network, or None: all diverged.
+        folder: where the figures go.
         suffix: ``"png"`` or ``"pdf"``.
-        output: where the figures go; None: ``figures`` in the run's folder.
     """
     title = f"{report['task']}: {report['space']}"
     figures = {"bound": plots.bound(report["levels"], report["target"], title)}
-    if report["best"] is not None and _in_a_plane(task):
-        nets = load_network(folder / "best.npz")
+    if nets is not None and _in_a_plane(task):
         figures |= _task_pictures(rows, task, nets, report["best"]["accuracy"])
-    return _save(figures, folder / "figures" if output is None else output, suffix)
+    return _save(figures, folder, suffix)
 
 
 def draw_descent(
     task: Task | None,
     report: Mapping[str, Any],
+    nets: NetBatch,
     folder: Path,
     suffix: str = "png",
-    output: Path | None = None,
 ) -> list[Path]:
-    """Write the figures of a run of descend; their paths.
+    """Write the figures of a run of descend to ``folder``; their paths.
 
     Args:
         task: of the run, or None: then no pictures of it.
         report: what its ``summary.json`` holds.
-        folder: of the run; it holds ``best.npz``.
+        nets: the best network.
+        folder: where the figures go.
         suffix: ``"png"`` or ``"pdf"``.
-        output: where the figures go; None: ``figures`` in the run's folder.
     """
     lines = {}
     for descent in report["by_shape"]:
@@ -111,9 +108,8 @@ def draw_descent(
         lines[label] = (list(map(int, levels)), list(levels.values()))
     figures = {"frontier": plots.frontiers(lines)}
     if _in_a_plane(task):
-        nets = load_network(folder / "best.npz")
         figures |= _network_pictures(task, nets, report["best"]["accuracy"])
-    return _save(figures, folder / "figures" if output is None else output, suffix)
+    return _save(figures, folder, suffix)
 
 
 def _in_a_plane(task: Task | None) -> TypeGuard[Task]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from combsearch.commands.tables import shape_text
 from combsearch.mask import MaskBatch
+from combsearch.nets import NetBatch
 from combsearch.saved_network import run_facts, save_network
 from combsearch.search.level_results import (
     RaceLoss,
@@ -81,7 +82,7 @@ def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str,
     row = best_run(rows, plan.config.target)
     if row is None:
         return None
-    mask = row_mask(plan, row["rank"])
+    network = row_network(row, plan.config.width, row_mask(plan, row["rank"]))
     if folder is not None:
         about = run_facts(
             task=plan.config.task,
@@ -91,11 +92,10 @@ def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str,
             restart=row["restart"],
             init_width=plan.config.width,
         )
-        network = row_network(row, plan.config.width, mask)
         save_network(folder / "best.npz", network, about=about)
     return {
         "shape": list(map(int, row["shape"].split(","))),
-        "mask": [layer[0].tolist() for layer in mask.dense()],
+        "mask": [network.masks[name][0].astype(int).tolist() for name in network.network.prunable],
         "nonzeros": row["nonzeros"],
         "accuracy": row["accuracy"],
         "cell": row["cell"],
@@ -103,6 +103,14 @@ def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str,
         "restart": row["restart"],
         "rank": row["rank"],
     }
+
+
+def best_network(plan: MaskPlan, rows: pa.Table) -> NetBatch | None:
+    """The network that the report names; None when all runs diverged."""
+    row = best_run(rows, plan.config.target)
+    if row is None:
+        return None
+    return row_network(row, plan.config.width, row_mask(plan, row["rank"]))
 
 
 def row_mask(plan: MaskPlan, rank: int) -> MaskBatch:

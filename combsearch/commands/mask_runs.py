@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import fields
-from combsearch.commands.mask_report import course_saved, make_report
+from combsearch.commands.mask_report import best_network, course_saved, make_report
 from combsearch.commands.mask_search import begin
 from combsearch.commands.running import seconds_since
 from combsearch.commands.tables import shape_text
@@ -85,4 +85,4 @@ def mask_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     if not len(rows):
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
     report = make_report(plan, rows, course_saved(plan, store), None)
-    return draw_masks(rows, plan.task, report, store.root, suffix, output)
+    return draw_masks(rows, plan.task, report, best_network(plan, rows), output, suffix)

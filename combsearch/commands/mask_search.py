@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from combsearch.commands.mask_estimate import cost_line, estimate, estimate_text
-from combsearch.commands.mask_report import course_saved, make_report, report_text
+from combsearch.commands.mask_report import best_network, course_saved, make_report, report_text
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
@@ -89,7 +89,7 @@ def _run(plan: MaskPlan, folder: Path, options: Options) -> tuple[dict[str, Any]
     if options.figures and len(rows):
         from combsearch.commands.figures import draw_masks
 
-        draw_masks(rows, plan.task, report, folder)
+        draw_masks(rows, plan.task, report, best_network(plan, rows), folder / "figures")
     return report, report_text(report)
 
 
