@@ -76,6 +76,10 @@ def test_report_reads_well() -> None:
         "speedup_vs_compiled_bmm": None,
         "two_process_scaling": 1.95,
         "search_overhead": 0.1,
+        "mask_search_overhead": 0.02,
+        "enumerated_masks_per_second": 98_000_000,
     }
     text = bench._text(report)
-    assert all(word in text for word in ("16,16,16", "bar 800", "bar 1.9", "10.0%", "-x"))
+    assert all(
+        word in text for word in ("16,16,16", "bar 800", "bar 1.9", "10.0%", "2.0%", "98.0", "-x")
+    )
