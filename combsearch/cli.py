@@ -154,7 +154,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     _search_options(phase1, SearchConfig)
     phase2 = add("phase2", "mask_search", _phase2, "train every mask of one shape")
     _search_options(phase2, Phase2Config)
-    _from_option(phase2, "take task, target and shape from this run of phase one")
+    _from_option(phase2, "take task, target, shape and recipe from this run of phase one")
     exhaust = add("exhaust", "mask_search", _exhaust, "train every mask of every shape")
     _search_options(exhaust, ExhaustConfig)
     descend = add("descend", "descend", _descend, "delete weights from dense networks, one by one")

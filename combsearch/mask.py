@@ -53,14 +53,14 @@ class NetShape:
 
     @classmethod
     def parse(cls, text: str, inputs: int = 2, outputs: int = 1) -> NetShape:
-        """The shape whose hidden widths ``text`` lists, such as ``"7,3,3"`` or ``"(7,3,3)"``.
+        """The shape whose hidden widths ``text`` lists: ``"7,3,3"``, ``"(7,3,3)"`` or ``"7x3x3"``.
 
         Raises:
             UsageError: when ``text`` is not a list of whole numbers from 1 up.
         """
         inner = text.strip().removeprefix("(").removesuffix(")")
         try:
-            hidden = tuple(int(part) for part in inner.split(","))
+            hidden = tuple(int(part) for part in inner.replace("x", ",").split(","))
         except ValueError:
             hidden = ()
         if not hidden or min(hidden) < 1:

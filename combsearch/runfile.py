@@ -90,7 +90,8 @@ def check_same(root: Path, wanted: dict[str, Any], found: dict[str, Any]) -> Non
     """
     new, old = dict(_leaves(wanted)), dict(_leaves(found))
     differing = [
-        f"{field}: this command {new.get(field, 'nothing')}, run folder {old.get(field, 'nothing')}"
+        f"{field}: this command {new.get(field, _absent(field))},"
+        f" run folder {old.get(field, _absent(field))}"
         for field in sorted(new.keys() | old.keys())
         if new.get(field) != old.get(field)
     ]
@@ -99,6 +100,11 @@ def check_same(root: Path, wanted: dict[str, Any], found: dict[str, Any]) -> Non
             f"{root} belongs to another run; {'; '.join(differing)}; "
             "repeat the command that made it, or choose another run folder"
         )
+
+
+def _absent(field: str) -> str:
+    """An identity leaves out the settings that are at their default."""
+    return "its default" if field.startswith("config.") else "nothing"
 
 
 def near_runs(root: Path) -> str:

@@ -243,9 +243,9 @@ def training_engine() -> Any:
 @pytest.mark.parametrize(
     ("arguments", "difference"),
     [
-        (["--seed=5"], "config.seed: this command 5, run folder nothing"),
+        (["--seed=5"], "config.seed: this command 5, run folder its default"),
         (["--epochs=3"], "config.epochs: this command 3, run folder 4"),
-        (["--full"], "config.full: this command true, run folder nothing"),
+        (["--full"], "config.full: this command true, run folder its default"),
         (["--trainer=vmap"], 'trainer: this command "vmap", run folder "fused"'),
     ],
 )

@@ -488,8 +488,8 @@ def test_the_command_line_descends_from_a_run_of_phase_one(
     monkeypatch.chdir(tmp_path)
     write_task(tmp_path / "clouds.csv")
     one = run_json(
-        capsys, "phase1", "--task=clouds.csv", "--width=3", "--depth=2", "--target=0.9", "--run=one",
-        "--epochs=10", "--batch-size=16", "--restarts=16", "--cells=0.1:cosine", "--no-figures",
+        capsys, "phase1", "--task=clouds.csv", "--width=3", "--depth=2", "--target=0.9",
+        "--run=one", "--epochs=10", "--batch-size=16", "--restarts=16", "--cells=0.1:cosine", "--no-figures",
     )  # fmt: skip
     quick = ("--beam=8", "--restarts=16", "--retrain-epochs=2")
     report = run_json(capsys, "descend", "--from=one", *quick, "--run=two")
@@ -502,8 +502,12 @@ def test_the_command_line_descends_from_a_run_of_phase_one(
     assert status["finished"] and status["lowest"] == lowest
     drawn = run_json(capsys, "plot", "two", "-o", "elsewhere")["files"]
     assert [Path(file).parent.name for file in drawn] == ["elsewhere"] * 3
+    assert run_json(capsys, "verify", "two")["valid"] == 2 + len(report["frontier"])
     state = next((tmp_path / "runs/two/descents").iterdir())
-    state.unlink()
+    state.write_bytes(state.read_bytes()[:-40])
+    assert cli.main(["verify", "two"]) == 4
+    assert (tmp_path / "runs/two/quarantine" / state.name).exists() and not state.exists()
+    capsys.readouterr()
     assert cli.main(["status", "two"]) == 0
     assert "0 of 1 descents done" in capsys.readouterr().out
     assert cli.main(["descend", "--shapes=nonsense"]) == 2

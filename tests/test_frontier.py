@@ -115,7 +115,7 @@ def test_trials_of_different_kept_shares_exclude_together() -> None:
     both = level(a=full, b=raced)
     p = both.excluded()
     assert p is not None
-    assert 100 * math.log1p(-p) + 5000 * math.log1p(-0.6 * p) == pytest.approx(math.log(0.05))
+    assert 100 * math.log1p(-p) + 5000 * math.log1p(-0.6 * p) == pytest.approx(math.log(0.06))
     alone = [level(a=trial).excluded() for trial in (full, raced)]
     assert p < min(q for q in alone if q is not None)
     whole = both.excluded(whole=True)

@@ -112,8 +112,11 @@ def test_a_phase_two_plan_is_the_space_of_its_shape() -> None:
         space = mask_space(plan.segments[0].shape, symmetry)
         wanted = {n: count for n, count in space.levels().items() if 10 <= n <= 12}
         assert {s.nonzeros: s.masks for s in plan.segments} == wanted
-        found = [m for s in plan.segments
-                 for m in plan.piece_masks(s, range(s.rank, s.rank + s.masks)).nonzeros()]  # fmt: skip
+        found = [
+            nonzeros
+            for s in plan.segments
+            for nonzeros in plan.piece_masks(s, range(s.rank, s.rank + s.masks)).nonzeros()
+        ]
         assert found == [n for n, count in wanted.items() for _ in range(count)]
 
 
@@ -123,6 +126,7 @@ def test_restarts_of_a_level_share_its_runs() -> None:
     assert level_restarts(config, 100) == 768  # of 1000, in whole pools
     assert level_restarts(config, 1000) == 100
     assert level_restarts(config, 10**6) == 16
+    assert level_restarts(ExhaustConfig(restarts=4, min_restarts=16), 10**6) == 4
     two = ExhaustConfig(restarts=3072, level_runs=100_000, cells=("0.05:cosine", "0.1:step"))
     assert level_restarts(two, 100) == 500 // POOL * POOL
 
@@ -159,7 +163,7 @@ def test_shards_of_any_size_and_races_give_the_same_rows() -> None:
     assert pa.concat_tables(parts).select(columns).equals(whole.select(columns))
     full = train_shard(phase2(restarts=20), Shard(0, plan.masks)).to_pylist()
     known = {(r["rank"], r["cell"], r["restart"]): r["accuracy"] for r in full}
-    assert {s for s in whole["status"].to_pylist()} == {"ok", "spared"}
+    assert set(whole["status"].to_pylist()) == {"ok", "spared"}
     for row in whole.to_pylist():
         assert known[row["rank"], row["cell"], row["restart"]] == row["accuracy"]
 
@@ -270,9 +274,13 @@ def test_exhaust_counts_levels_and_says_what_racing_costs(capsys: Capture) -> No
     good = rows["accuracy"].to_numpy() >= race["threshold"]
     spared = np.array(rows["status"].to_pylist()) == "spared"
     assert race["lost"] == int((good & spared).sum()) > 0
-    low = race["kept_interval"][0]
-    closed = report["levels"][0]
-    assert closed["excluded_success_probability"] == excluded_probability(40, kept=low)
+    kept = race["kept_at_least"]
+    assert race["estimated"] == (race["threshold"] < 0.99)
+    assert 0 < kept < race["kept_interval"][0] < race["kept_share"]
+    for level in report["levels"]:
+        excluded = excluded_probability(40, 0.94, kept=kept)
+        assert level["excluded_success_probability"] == excluded
+        assert level["closed"] == (excluded < 1 and not level["successes"])
 
 
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(capsys: Capture, tmp_path: Path) -> None:
@@ -297,6 +305,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(capsys: Capture, tmp_pa
         (["phase2", "--shape=3,3,3", "--min-nonzeros=99"], "no mask with so many (dense it has 37"),
         (["phase2", "--shape=3,3", "--symmetry=half"], "it must be one of full, rows, none"),
         (["phase2", "--shape=3,3", "--init=no.npz"], "no.npz"),
+        (["phase2", "--shape=3,3", "--init=no.npz", "--race"], "--race: race is not possible"),
         (["phase2", "--from=nothing"], "no run in"),
         (["phase2", "--shape=20,20,20"], "20"),
     ],
@@ -388,3 +397,45 @@ def test_status_tells_what_is_left_and_plot_draws_what_is_there(capsys: Capture)
     assert not status["finished"] and status["masks_left"] == 1
     assert cli.main(["status", "s"]) == 0
     assert "not finished" in capsys.readouterr().out
+
+
+def test_levels_that_were_begun_too_early_do_not_count(capsys: Capture) -> None:
+    arguments = (*PHASE2, "--restarts=60", "--target=0.7", "--run=ahead")
+    report = run_json(capsys, *arguments)
+    plan = MaskPlan.of(
+        Phase2Config(
+            task="clouds.csv", shape="2,2", target=0.7, restarts=60, epochs=5, batch_size=16,
+            cells=("0.1:cosine",),
+        )
+    )  # fmt: skip
+    store = RunStore.open("runs/ahead", plan.identity())
+    for shard in plan.shards:  # another process had begun the levels above the bound
+        store.write(shard, train_shard(plan, shard))
+    again = run_json(capsys, *arguments)
+    assert again["digest"] == report["digest"] and again["trained"] == report["trained"]
+    assert again["levels"] == report["levels"]
+    assert again["levels"][-1]["nonzeros"] == report["bound"] < plan.levels()[-1]
+    assert run_json(capsys, "status", "ahead")["levels"] == report["levels"]
+
+
+def test_levels_below_the_first_are_said_to_be_untried(capsys: Capture) -> None:
+    report = run_json(capsys, *PHASE2, "--min-nonzeros=13")
+    assert report["untried"] == [11, 12] and report["levels"][0]["nonzeros"] == 13
+    assert cli.main([*PHASE2, "--min-nonzeros=13"]) == 0
+    assert "levels 11 to 12 were not tried" in capsys.readouterr().out
+
+
+def test_what_races_lose_is_not_told_from_chance(capsys: Capture) -> None:
+    report = run_json(
+        capsys, *PHASE2, "--shape=1,1", "--race", "--restarts=40", "--epochs=1", "--controls=1"
+    )
+    assert report["race"] is None and report["raced"]
+    assert not any(level["closed"] for level in report["levels"])
+    found = run_json(capsys, *PHASE2, "--shape=1,1", "--race", "--restarts=1", "--seed=1")
+    text = "outlived" if not found["rows"] else "no mask reached"
+    assert cli.main([*PHASE2, "--shape=1,1", "--race", "--restarts=1", "--seed=1"]) == 0
+    assert text in capsys.readouterr().out
+
+
+def test_shapes_are_written_with_commas_or_crosses() -> None:
+    assert NetShape.parse("7x3x3") == NetShape.parse("7,3,3") == NetShape.from_hidden((7, 3, 3))

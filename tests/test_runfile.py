@@ -75,7 +75,7 @@ def test_a_difference_names_each_field_with_both_values() -> None:
         runfile.check_same(Path("runs/a"), other, IDENTITY)
     message = str(caught.value)
     for part in (
-        "runs/a belongs to another run; config.full: this command true, run folder nothing; ",
+        "runs/a belongs to another run; config.full: this command true, run folder its default; ",
         "; config.width: this command 32, run folder 16; ",
         "; numerics: this command 4, run folder 3; ",
         f'; task_digest: this command nothing, run folder "{"0f" * 32}"; ',

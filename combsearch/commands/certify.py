@@ -97,7 +97,13 @@ def _text(found: Certificate, target: float | None) -> str:
     if target is not None:
         rows.append((f"reaches {target:g}", "yes" if found.accuracy >= target else "no"))
     if found.stated:
-        rows.append(("what it states", "; ".join(found.disagreements) or "holds"))
+        other = found.stated.get("task", found.task)
+        holds = (
+            "holds"
+            if other == found.task
+            else f"holds; its accuracy is for task {other} and was not compared"
+        )
+        rows.append(("what it states", "; ".join(found.disagreements) or holds))
     return "\n".join(f"{name:<20} {value}" for name, value in rows)
 
 

@@ -12,6 +12,8 @@ from combsearch.commands.output import say
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
 
+_WIDEST = 64  # neurons of a layer: beyond it there are more cycle types than can be summed
+
 
 def count_command(
     shape: str | None = None,
@@ -44,7 +46,10 @@ def count_command(
         if value < 1:
             raise UsageError(f"--{name} is {value}, it must be from 1 up")
     if shape is not None:
-        report = _of_shape(NetShape.parse(shape, inputs, outputs), max_nonzeros)
+        parsed = NetShape.parse(shape, inputs, outputs)
+        if max(parsed.hidden) > _WIDEST:
+            raise UsageError(f"shape ({parsed}): layers of at most {_WIDEST} neurons are counted")
+        report = _of_shape(parsed, max_nonzeros)
     elif max_nonzeros is not None:
         report = _over_shapes(max_nonzeros, depth, inputs, outputs, width)
     else:

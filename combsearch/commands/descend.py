@@ -35,6 +35,7 @@ from combsearch.search.descend import (
     read_state,
 )
 from combsearch.search.running import Failure
+from combsearch.search.training import use_one_thread
 from combsearch.store import RunStore, Shard, run_folder, write_json
 
 BEST, FRONTIER = "best.npz", "frontier"
@@ -170,12 +171,13 @@ def _run_shards(
 def _report(plan: DescendPlan, folder: Path) -> dict[str, Any]:
     """The result as JSON; writes best.npz and the best network of every level."""
     config, points = plan.config, plan.task.points
+    use_one_thread()  # thousands of tiny networks: to share one costs more than it gains
     best: dict[int, tuple[Proved, NetShape]] = {}
     by_shape, digest = [], hashlib.sha256()
     for index, (path, shape) in enumerate(plan.paths(folder)):
         state = read_state(path, shape)
-        if state is None:
-            raise CombsearchError(f"{path} was damaged: repeat the command")
+        if state is None or not state.finished:
+            raise CombsearchError(f"{path} was damaged or rewritten: repeat the command")
         levels = proved(state, plan.task, config.width)
         for one in levels:
             digest.update(network_bytes(one.nets))

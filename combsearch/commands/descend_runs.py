@@ -8,7 +8,7 @@ from typing import Any
 
 from combsearch import fields
 from combsearch.commands.tables import shape_text
-from combsearch.errors import UsageError
+from combsearch.errors import CorruptDataError, UsageError
 from combsearch.saved_network import load_network
 from combsearch.search.descend import DescendPlan, read_state
 from combsearch.search.descent import lowest_at
@@ -56,6 +56,32 @@ def descend_status_text(report: dict[str, Any]) -> str:
             reached = f"{target:g} at {d['lowest']} nonzeros" if d["lowest"] else "no success"
             lines.append(f"  {name}: {reached}{going}")
     return "\n".join(lines)
+
+
+def descend_verify(store: RunStore) -> tuple[int, list[tuple[str, str]]]:
+    """(sound files, (name, reason) of the damaged ones); those move to ``quarantine/``."""
+    config = fields.from_json(DescendConfig, store.identity["config"])
+    plan = DescendPlan.of(config)
+    sound = 0
+    damaged: list[tuple[Path, str]] = []
+    for path, shape in plan.paths(store.root):
+        if not path.exists():
+            continue
+        if read_state(path, shape) is None:
+            damaged.append((path, "it is not a whole state of a descent"))
+        else:
+            sound += 1
+    for path in [*sorted((store.root / "frontier").glob("*.npz")), store.root / "best.npz"]:
+        if path.exists():
+            try:
+                load_network(path)
+                sound += 1
+            except CorruptDataError as error:
+                damaged.append((path, str(error)))
+    for path, _ in damaged:
+        (store.root / "quarantine").mkdir(exist_ok=True)
+        path.rename(store.root / "quarantine" / path.name)
+    return sound, [(path.name, reason) for path, reason in damaged]
 
 
 def descend_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:

@@ -10,9 +10,11 @@ from combsearch.commands.tables import shape_text
 from combsearch.errors import UsageError
 from combsearch.store import RunStore
 
+_TAKEN = ("task", "target", "width", "epochs", "batch_size", "momentum", "weight_decay")
+
 
 def inherited(source: str, runs: str) -> dict[str, tuple[str, Any]]:
-    """Task, target, width and shape of a finished run of phase one: field -> (source, value).
+    """Task, target, shape and recipe of a finished run of phase one: field -> (source, value).
 
     The shape is there as ``shape`` and, for searches that start from several, ``shapes``.
     """
@@ -27,7 +29,7 @@ def inherited(source: str, runs: str) -> dict[str, tuple[str, Any]]:
             " finish it first, or name a shape with --shape"
         )
     config = store.identity["config"]
-    taken = {name: config[name] for name in ("task", "target", "width") if name in config}
+    taken = {name: config[name] for name in _TAKEN if name in config}
     taken["shape"] = shape_text(summary["shape"])
     taken["shapes"] = (taken["shape"].replace(",", "x"),)
     return {name: (f"--from {source}, {name}", value) for name, value in taken.items()}

@@ -26,11 +26,12 @@ from combsearch.search_config import Phase2Config
 from combsearch.store import RunStore, digest
 
 
-def course_saved(plan: MaskPlan, store: RunStore) -> npt.NDArray[np.bool_]:
-    """bool [rank]: masks whose shard is saved."""
+def course_saved(plan: MaskPlan, store: RunStore, end: int) -> npt.NDArray[np.bool_]:
+    """bool [rank]: masks whose shard is saved and counts, being of a rank below ``end``."""
     saved = np.zeros(plan.masks, np.bool_)
     for shard in store.verify(quarantine=False).valid:
         saved[shard.first : shard.last] = True
+    saved[end:] = False  # of a level that was begun before a success below it was known
     return saved
 
 
@@ -40,19 +41,21 @@ def make_report(
     """The result as JSON; writes best.npz of the network it names into ``folder``."""
     config = plan.config
     loss = race_loss(plan, rows)
-    kept = 1.0 if not config.race else loss.interval[0] if loss else 0.0
+    kept = 1.0 if not config.race else loss.at_least if loss else 0.0
     bound = found_bound(plan, rows, saved, kept)
     good = successful_masks(rows, config.target)
     return {
         "command": plan.command,
         **bound.to_json(),
-        "bound_of": "random weights" if plan.initial is None else "one initialisation",
+        "bound_of": "one initialisation" if plan.fixed else "random weights",
+        "untried": list(plan.untried),
         **({"shape": config.shape} if isinstance(config, Phase2Config) else {}),
         "symmetry": plan.symmetry,
         "shapes": len({s.shape for s in plan.segments}),
         "cells": list(config.cells),
         "successful_orbits": {str(nonzeros): count for nonzeros, count in good.items()},
-        "race": _race_json(loss) if config.race else None,
+        "raced": config.race,
+        "race": _race_json(loss),
         "best": _best_json(plan, rows, folder),
         "trained": sum(level.started for level in bound.levels),
         "rows": len(rows),
@@ -71,10 +74,12 @@ def _race_json(loss: RaceLoss | None) -> dict[str, Any] | None:
     return {
         "controls": loss.controls,
         "threshold": loss.threshold,
+        "estimated": loss.estimated,
         "kept": loss.kept,
         "lost": loss.lost,
         "kept_share": loss.kept / (loss.kept + loss.lost),
         "kept_interval": [low, high],
+        "kept_at_least": loss.at_least,
     }
 
 
@@ -85,7 +90,7 @@ def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str,
     network = row_network(row, plan.config.width, row_mask(plan, row["rank"]))
     if folder is not None:
         about = run_facts(
-            task=plan.config.task,
+            task=plan.task.name,
             accuracy=row["accuracy"],
             recipe=plan.recipe.with_cell(row["cell"]),
             seed=plan.config.seed,
@@ -134,8 +139,10 @@ def report_text(report: dict[str, Any]) -> str:
             f" best was ({shape_text(best['shape'])}) with {best['nonzeros']} at"
             f" {best['accuracy']:.5f}"
         )
-    else:
+    elif report["rows"]:
         head = "all runs diverged: lower the learning rates of --cells"
+    else:
+        head = "no run outlived its race: all were dead from the start; try more --restarts"
     lines = [
         head,
         "",
@@ -153,8 +160,14 @@ def report_text(report: dict[str, Any]) -> str:
         low, high = race["kept_interval"]
         lines.append(
             f"\nraces kept {race['kept']} of {race['kept'] + race['lost']} control runs that"
-            f" reached {race['threshold']:.4f} (95% interval of the share {low:.2f} to {high:.2f};"
-            " the lower end enters what is excluded)"
+            f" reached {race['threshold']:.4f} (95% interval of the share {low:.2f} to {high:.2f});"
+            f" that at least {race['kept_at_least']:.2f} are kept (99%) enters what is excluded"
         )
+        if race["estimated"]:
+            lines.append(f"too few control runs reached {target}: at the target it is an estimate")
+    elif report["race"] is None and report["raced"]:
+        lines.append("\nno control run did better than chance: what racing loses is not known")
+    if report["untried"]:
+        lines.append(f"\nlevels {report['untried'][0]} to {report['untried'][-1]} were not tried")
     lines.append(f"\nrun folder {report['run_folder']}")
     return "\n".join(lines)

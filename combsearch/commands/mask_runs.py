@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,17 @@ KINDS = {"phase2": Phase2Config, "exhaust": ExhaustConfig}
 
 
 def saved_plan(store: RunStore) -> MaskPlan:
-    """The plan of a saved run; its task must be there."""
+    """The plan of a saved run; its task must be there, initial weights need not."""
     kind: Any = KINDS[store.identity["command"]]
     config: MaskConfig = fields.from_json(kind, store.identity["config"])
-    return MaskPlan.of(config)
+    return dataclasses.replace(MaskPlan.of(config), fixed="init_digest" in store.identity)
 
 
 def mask_status(store: RunStore) -> dict[str, Any]:
     """What of a run is done and what is left, as JSON."""
     plan = saved_plan(store)
     course = begin(plan, store, quarantine=False)
-    saved = course_saved(plan, store)
+    saved = course_saved(plan, store, course.end)
     rows = store.read(last=course.end)
     report = make_report(plan, rows, saved, None)
     done = int(saved[: course.end].sum())
@@ -84,5 +85,5 @@ def mask_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     rows = store.read(last=course.end)
     if not len(rows):
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
-    report = make_report(plan, rows, course_saved(plan, store), None)
+    report = make_report(plan, rows, course_saved(plan, store, course.end), None)
     return draw_masks(rows, plan.task, report, best_network(plan, rows), output, suffix)

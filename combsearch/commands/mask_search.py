@@ -50,9 +50,9 @@ def mask_search_command(config: MaskConfig, options: Options) -> dict[str, Any]:
 
 
 def begin(plan: MaskPlan, store: RunStore, quarantine: bool = True) -> Course:
-    """Where the search stands; damaged shards are set aside."""
+    """Where the search stands; with ``quarantine`` damaged shards are set aside."""
     found = store.verify(quarantine)
-    for name, reason in found.quarantined:
+    for name, reason in found.quarantined if quarantine else ():
         log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
     success = None
     config = plan.config
@@ -81,7 +81,7 @@ def _run(plan: MaskPlan, folder: Path, options: Options) -> tuple[dict[str, Any]
     course = begin(plan, store)
     trained = _search(plan, store, course, options.jobs)
     rows = store.read(last=course.end)
-    report = make_report(plan, rows, course_saved(plan, store), folder)
+    report = make_report(plan, rows, course_saved(plan, store, course.end), folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
     report["sessions"] = sessions(folder, report, provenance(plan.command, plan.config))
     report["made_with"] = report["sessions"][-1]["made_with"]

@@ -93,7 +93,7 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
     network = phase1.best_network(rows, shown)
     if network is not None:
         about = run_facts(
-            task=config.task, accuracy=shown.accuracy, seed=config.seed, init_width=config.width
+            task=plan.task.name, accuracy=shown.accuracy, seed=config.seed, init_width=config.width
         )
         save_network(folder / "best.npz", network, about=about)
     return {

@@ -121,6 +121,8 @@ def _status_text(report: dict[str, Any]) -> str:
 def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     """Check every shard; damaged ones go to quarantine (exit code 4)."""
     store = RunStore.attach(find_run(text, runs))
+    if store.identity.get("command") == "descend":
+        return _verify_descend(store, as_json)
     found = store.verify()
     report = {
         "command": "verify",
@@ -136,13 +138,32 @@ def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
         say(f"{store.root}: {len(found.valid)} sound shards with {found.rows} networks")
         for name in found.foreign:
             say(f"not ours, left alone: {name}")
-    if found.quarantined:
-        damaged = "; ".join(f"{name}: {reason}" for name, reason in found.quarantined)
+    _refuse_damaged(store, found.quarantined)
+    return report
+
+
+def _verify_descend(store: RunStore, as_json: bool) -> dict[str, Any]:
+    from combsearch.commands.descend_runs import descend_verify
+
+    sound, damaged = descend_verify(store)
+    report = {
+        "command": "verify",
+        "run_folder": str(store.root),
+        "valid": sound,
+        "quarantined": [list(one) for one in damaged],
+    }
+    say(json.dumps(report) if as_json else f"{store.root}: {sound} sound files of descents")
+    _refuse_damaged(store, damaged)
+    return report
+
+
+def _refuse_damaged(store: RunStore, found: list[tuple[str, str]]) -> None:
+    if found:
+        damaged = "; ".join(f"{name}: {reason}" for name, reason in found)
         raise CorruptDataError(
-            f"{len(found.quarantined)} damaged shards set aside in {store.root / 'quarantine'}"
+            f"{len(found)} damaged files set aside in {store.root / 'quarantine'}"
             f" ({damaged}); repeat the command of the run to compute them again"
         )
-    return report
 
 
 def plot_command(

@@ -121,7 +121,7 @@ class MaskSpace:
         return f"{min(self._levels)} to {max(self._levels)}" if self._levels else "none"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=128)
 def mask_space(
     shape: NetShape, symmetry: str = "full", max_nonzeros: int | None = None
 ) -> MaskSpace:

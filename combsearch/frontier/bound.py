@@ -17,6 +17,8 @@ from combsearch.frontier.best import (
 )
 from combsearch.frontier.chances import excluded_by_groups
 
+_KEPT_RISK = 0.01  # that a trial's ``kept`` is not a lower limit
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -29,8 +31,8 @@ class Trial:
         finished: of those, how many ran to their last step; a race drops the others.
         successes: how many of those reached the target.
         best_accuracy: of any of those; 0 when there is none.
-        kept: share of the successes that the race keeps, in (0, 1], better a lower limit;
-            1 without a race.
+        kept: share of the successes that the race keeps, in (0, 1], a lower limit of it that
+            is true with 99%; 1 without a race.
     """
 
     restarts: int
@@ -91,7 +93,7 @@ class Level:
 
     @property
     def restarts(self) -> int:
-        """Independent restarts that every orbit got at least."""
+        """Restarts that every orbit got at least, each from random weights of its own."""
         return sum(trial.restarts for trial in self.trials.values())
 
     @property
@@ -116,8 +118,9 @@ class Level:
 
     @property
     def closed(self) -> bool:
-        """Whether every orbit was trained and none succeeded."""
-        return self.restarts > 0 and not self.successes
+        """Whether every orbit was trained, none succeeded, and that excludes something."""
+        found = self.excluded()
+        return self.restarts > 0 and found is not None and found < 1
 
     def excluded(self, whole: bool = False, confidence: float = 0.95) -> float | None:
         """Success probability that the restarts exclude; None where there was a success.
@@ -129,6 +132,8 @@ class Level:
         if self.successes:
             return None
         groups = [(trial.restarts, trial.kept) for trial in self.trials.values()]
+        if any(trial.kept < 1 for trial in self.trials.values()):
+            confidence -= _KEPT_RISK  # the limit of what a race keeps may be wrong too
         return excluded_by_groups(groups, confidence, self.orbits if whole else 1)
 
     def merge(self, other: Level) -> Level:

@@ -224,15 +224,25 @@ class DescendWork:
                 state = descent.start()
             else:
                 state = descent.join(self._parts(plan, len(shape.hidden)))
+            there = read_state(path, shape)
+            if there is not None and there.finished:
+                return steps  # by another process, which was quicker
             durable.write_bytes(path, state_bytes(state, shape))
             steps += 1
         return steps
 
     def _parts(self, plan: DescendPlan, depth: int) -> list[State]:
-        """The finished descents from shapes of so many hidden layers."""
-        single = plan.paths(self.root)[: len(plan.shapes)]
-        there = [read_state(path, s) for path, s in single if len(s.hidden) == depth]
-        return [state for state in there if state is not None]
+        """The descents from shapes of so many hidden layers, finished here if they are not."""
+        parts = []
+        for index, (path, shape) in enumerate(plan.paths(self.root)[: len(plan.shapes)]):
+            if len(shape.hidden) == depth:
+                state = read_state(path, shape)
+                if state is None or not state.finished:
+                    self._descend(plan, index)
+                    state = read_state(path, shape)
+                assert state is not None
+                parts.append(state)
+        return parts
 
 
 @lru_cache(maxsize=1)

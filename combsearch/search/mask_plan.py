@@ -77,6 +77,8 @@ class MaskPlan:
         trainer: what ``get_trainer`` knows the trainer by; never ``auto``.
         segments: ascending in nonzeros, then in the widths.
         initial: a network whose leading block every run starts from, or None.
+        fixed: runs start from such a network; a saved run is looked at without it.
+        untried: levels of the space below the first segment, which are left out.
     """
 
     config: MaskConfig
@@ -84,6 +86,8 @@ class MaskPlan:
     trainer: str
     segments: tuple[Segment, ...]
     initial: NetBatch | None = None
+    fixed: bool = False
+    untried: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, config: MaskConfig) -> MaskPlan:
@@ -107,16 +111,18 @@ class MaskPlan:
                 f" {_MOST_RUNS // len(config.cells)}",
                 "restarts",
             )
+        initial: NetBatch | None = None
+        untried: tuple[int, ...] = ()
         if isinstance(config, Phase2Config):
-            segments, initial = _one_shape(config, task)
+            segments, initial, untried = _one_shape(config, task)
         else:
-            segments, initial = _all_shapes(config, task), None
+            segments = _all_shapes(config, task)
         with blame("trainer"):
             shape = segments[-1].shape
             keys = RunKeys.make(0, [0], [config.cells[0]], [0])
             nets = NetBatch.create(MLP(shape, config.width), keys)
             trainer = trainer_name(config.trainer, nets, task)
-        return cls(config, task, trainer, segments, initial)
+        return cls(config, task, trainer, segments, initial, initial is not None, untried)
 
     @property
     def command(self) -> str:
@@ -135,7 +141,7 @@ class MaskPlan:
     @property
     def block(self) -> int:
         """Restarts that share minibatches; from one initialisation only these tell them apart."""
-        return POOL if self.initial is None else 1
+        return 1 if self.fixed else POOL
 
     @property
     def masks(self) -> int:
@@ -171,9 +177,10 @@ class MaskPlan:
         work = 0.0
         level = self.segments[0].nonzeros
         for segment in self.segments:
-            if segment.nonzeros != level and cuts[-1] != segment.rank:
-                cuts.append(segment.rank)
-                work, level = 0.0, segment.nonzeros
+            if segment.nonzeros != level:
+                level, work = segment.nonzeros, 0.0
+                if cuts[-1] != segment.rank:
+                    cuts.append(segment.rank)
             cost, rank, end = self.mask_work(segment), segment.rank, segment.rank + segment.masks
             while rank < end:
                 room = max(1, int((size - work) // cost))
@@ -229,7 +236,10 @@ class MaskPlan:
         return f"{self.command}-{task}-{own}-{config.target:g}-{digest(config)[:8]}"
 
 
-def _one_shape(config: Phase2Config, task: Task) -> tuple[tuple[Segment, ...], NetBatch | None]:
+def _one_shape(
+    config: Phase2Config, task: Task
+) -> tuple[tuple[Segment, ...], NetBatch | None, tuple[int, ...]]:
+    """(segments, initial network, levels below ``min_nonzeros``)."""
     outputs = 1 if task.classes == 2 else task.classes
     if not config.shape:
         raise SettingError("no shape: name one as --shape 7,3,3, or a run with --from", "shape")
@@ -237,6 +247,12 @@ def _one_shape(config: Phase2Config, task: Task) -> tuple[tuple[Segment, ...], N
         shape = NetShape.parse(config.shape, task.inputs, outputs)
     initial = None
     symmetry = config.symmetry
+    if config.init and config.race:
+        raise SettingError(
+            "race is not possible from one initialisation: its restarts differ by minibatches"
+            " alone; leave out --race or --init",
+            "race",
+        )
     if config.init:
         with blame("init"):
             initial = load_network(config.init)
@@ -257,7 +273,8 @@ def _one_shape(config: Phase2Config, task: Task) -> tuple[tuple[Segment, ...], N
         start = space.level_start(nonzeros)
         segments.append(Segment(nonzeros, shape, rank, start, count, config.restarts))
         rank += count
-    return tuple(segments), initial
+    untried = tuple(n for n in space.levels() if n < config.min_nonzeros)
+    return tuple(segments), initial, untried
 
 
 def _all_shapes(config: ExhaustConfig, task: Task) -> tuple[Segment, ...]:
@@ -286,7 +303,7 @@ def _all_shapes(config: ExhaustConfig, task: Task) -> tuple[Segment, ...]:
 def level_restarts(config: ExhaustConfig, masks: int) -> int:
     """Training runs a mask and cell in a level of so many masks; whole pools where they can be."""
     share = config.level_runs // (masks * len(config.cells))
-    restarts = max(config.min_restarts, min(config.restarts, share))
+    restarts = min(config.restarts, max(config.min_restarts, share))
     return restarts // POOL * POOL if restarts > POOL else restarts
 
 

@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from combsearch.errors import CorruptDataError, RunMismatchError
 from combsearch.mask import MaskBatch
@@ -27,7 +26,7 @@ from combsearch.rng import RunKeys
 from combsearch.runfile import identity_digest
 from combsearch.search.mask_plan import POOL, MaskConfig, MaskPlan, Segment
 from combsearch.search.racing import Race, is_control
-from combsearch.search.results import successes
+from combsearch.search.results import ok_rows, successes
 from combsearch.search.running import Outcome
 from combsearch.search.training import call_steps, flat_parameters, use_one_thread
 from combsearch.shards import range_name
@@ -55,8 +54,8 @@ class MaskWork:
             self.store.write(shard, table)
         runs = sum(plan.runs(segment) * len(ranks) for segment, ranks in plan.pieces(shard))
         good = int(successes(table, plan.config.target).sum())
-        best = pc.max(table["accuracy"]).as_py() if len(table) else 0.0
-        return Outcome(runs, good, float(best))
+        accuracy = np.where(ok_rows(table), table["accuracy"].to_numpy(), 0.0)
+        return Outcome(runs, good, float(accuracy.max(initial=0.0)))
 
     def _committed(self, shard: Shard) -> pa.Table | None:
         """The rows of a shard that another process has finished in the meantime."""
@@ -154,7 +153,7 @@ def _train(
     recipes = [own[c] for c in cell]
     nets = initial_nets(plan, masks[place], keys)
     trainer = get_trainer(plan.trainer)
-    if plan.config.race and plan.initial is None:
+    if plan.config.race:
         pool = restarts.start // POOL
         control = np.array(
             [is_control(mask_keys, c, pool, plan.config.controls) for c in range(len(cells))]

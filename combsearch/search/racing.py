@@ -1,8 +1,8 @@
 """Races: many restarts of a mask start, the worse half drops out five times.
 
 A race is the restarts of one mask and cell in one pool. Runs whose output is the same
-for all of some points before the first step are dead, every path through them is off
-and stays off, so they do not start. Then, after 2, 5, 10, 20 and 30 of 50 epochs, at most half
+for all of some points before the first step are taken for dead, every path through them
+being off, and do not start. Then, after 2, 5, 10, 20 and 30 of 50 epochs, at most half
 of those that started the leg go on: the most accurate on a fixed sample of the points.
 
 Some successes sit at chance until late, so a race loses some of them. To measure that,
