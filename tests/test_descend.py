@@ -489,7 +489,8 @@ def test_the_command_line_descends_from_a_run_of_phase_one(
     write_task(tmp_path / "clouds.csv")
     one = run_json(
         capsys, "phase1", "--task=clouds.csv", "--width=3", "--depth=2", "--target=0.9",
-        "--run=one", "--epochs=10", "--batch-size=16", "--restarts=16", "--cells=0.1:cosine", "--no-figures",
+        "--run=one", "--epochs=10", "--batch-size=16", "--restarts=16", "--cells=0.1:cosine",
+        "--no-figures",
     )  # fmt: skip
     quick = ("--beam=8", "--restarts=16", "--retrain-epochs=2")
     report = run_json(capsys, "descend", "--from=one", *quick, "--run=two")
