@@ -61,12 +61,15 @@ def main() -> None:
     parser.add_argument("frontier", nargs="+", type=Path, help="folder of NONZEROS.npz")
     parser.add_argument("--restarts", type=int, default=4096)
     parser.add_argument("--least", type=float, default=0.95, help="accuracy worth training")
+    parser.add_argument("--most", type=int, default=40, help="nonzeros of the largest")
     given = parser.parse_args()
     found, seen = [], set()
     for path in sorted(p for folder in given.frontier for p in folder.glob("*.npz")):
         masks = mask_of(path)
         stated = get_trainer("fused").score(load_network(path), cubist_spiral()).accuracy[0]
         if masks is None or stated < given.least or int(masks.keys()[0]) in seen:
+            continue
+        if masks.nonzeros()[0] > given.most:
             continue
         seen.add(int(masks.keys()[0]))
         started = time.perf_counter()
