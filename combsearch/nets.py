@@ -238,6 +238,14 @@ def mask_arrays(masks: MaskBatch) -> dict[str, npt.NDArray[np.float32]]:
     return named
 
 
+def flat_arrays(arrays: Arrays) -> npt.NDArray[np.float32]:
+    """Arrays of n MLPs as float32 [n, parameter]: weight0 row-major, bias0, ...; a copy."""
+    layers = range(len(arrays) // 2)
+    names = [f"{kind}{layer}" for layer in layers for kind in ("weight", "bias")]
+    parts = [np.asarray(arrays[name], np.float32) for name in names]
+    return np.concatenate([a.reshape(len(a), math.prod(a.shape[1:])) for a in parts], axis=1)
+
+
 def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean loss of ONE network over some points, a scalar.
 

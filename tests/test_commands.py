@@ -639,6 +639,6 @@ def test_the_end_of_the_search_is_announced(capsys: Capture) -> None:
     found = capsys.readouterr()
     nonzeros = found.out.partition(" nonzeros")[0].rsplit(maxsplit=1)[1]
     assert found.err == (
-        f"a shape with {nonzeros} nonzeros reached 0.6: no larger ones will be trained,"
+        f"a shape with {nonzeros} nonzeros reached 0.6: none above {nonzeros} will be trained,"
         " and those begun do not count\n"
     )

@@ -180,7 +180,7 @@ def test_write_refuses_rows_that_are_none_of_the_shard(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lacks column 'status'"):
         store.write(Shard(0, 10), rows.drop_columns(["status"]))
     odd = rows.set_column(7, ROWS.field("status"), pa.array(["fine"] * len(rows)))
-    with pytest.raises(UsageError, match=r"unknown status 'fine' \(known: ok, diverged\)"):
+    with pytest.raises(UsageError, match=r"unknown status 'fine' \(known: ok, diverged, spared\)"):
         store.write(Shard(0, 10), odd)
     assert os.listdir(store.root / "shards") == []
 

@@ -8,7 +8,6 @@ target, and for the best of the shard.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from combsearch.errors import CorruptDataError, RunMismatchError
+from combsearch.errors import RunMismatchError
 from combsearch.mask import MaskBatch
 from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RunKeys
@@ -28,8 +27,12 @@ from combsearch.search.mask_plan import POOL, MaskConfig, MaskPlan, Segment
 from combsearch.search.racing import Race, is_control
 from combsearch.search.results import ok_rows, successes
 from combsearch.search.running import Outcome
-from combsearch.search.training import call_steps, flat_parameters, use_one_thread
-from combsearch.shards import range_name
+from combsearch.search.training import (
+    call_steps,
+    committed,
+    flat_parameters,
+    use_one_thread,
+)
 from combsearch.store import RunStore, Shard, rows_table
 from combsearch.trainers import get_trainer
 
@@ -48,7 +51,7 @@ class MaskWork:
     def __call__(self, shard: Shard) -> Outcome:
         """See the class."""
         plan = _loaded_plan(self.config, identity_digest(self.store.identity))
-        table = self._committed(shard)
+        table = committed(self.store, shard)
         if table is None:
             table = train_shard(plan, shard)
             self.store.write(shard, table)
@@ -56,16 +59,6 @@ class MaskWork:
         good = int(successes(table, plan.config.target).sum())
         accuracy = np.where(ok_rows(table), table["accuracy"].to_numpy(), 0.0)
         return Outcome(runs, good, float(accuracy.max(initial=0.0)))
-
-    def _committed(self, shard: Shard) -> pa.Table | None:
-        """The rows of a shard that another process has finished in the meantime."""
-        start = range_name(shard)
-        if not any(name.startswith(start) for name in os.listdir(self.store.root / "shards")):
-            return None
-        try:
-            return self.store.read(["accuracy", "status"], shard.first, shard.last)
-        except CorruptDataError:
-            return None  # to write the shard again sets the damaged file aside
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,6 @@ zeros elsewhere, so it can be cut down to its own widths or padded without a cha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.mask import NetShape
-from combsearch.nets import MLP, Arrays, NetBatch
+from combsearch.nets import MLP, Arrays, NetBatch, flat_arrays
 
 F32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -48,7 +47,7 @@ class SparseNets:
         """The MLPs of ``nets``."""
         assert isinstance(nets.network, MLP)
         shape, nets = nets.network.shape, nets.numpy()
-        return cls(shape, _flat(nets.params), _flat(nets.masks) != 0)
+        return cls(shape, flat_arrays(nets.params), flat_arrays(nets.masks) != 0)
 
     @classmethod
     def none(cls, shape: NetShape) -> SparseNets:
@@ -178,16 +177,8 @@ def cut_chunks(nets: SparseNets, size: int) -> Iterator[tuple[Integers, NetShape
         yield rows, NetShape.from_hidden(widths, nets.shape.inputs, nets.shape.outputs)
 
 
-def _flat(arrays: Arrays) -> F32:
-    """Named arrays [net, ...] as float32 [net, parameter]; a copy."""
-    layers = range(len(arrays) // 2)
-    names = [f"{kind}{layer}" for layer in layers for kind in ("weight", "bias")]
-    parts = [np.asarray(arrays[name], np.float32) for name in names]
-    return np.concatenate([a.reshape(len(a), math.prod(a.shape[1:])) for a in parts], axis=1)
-
-
 def _named(shape: NetShape, flat: F32) -> Arrays:
-    """The inverse of ``_flat``."""
+    """The inverse of ``flat_arrays``."""
     named: Arrays = {}
     for layer, (weight, bias) in enumerate(layers_of(shape, flat)):
         named[f"weight{layer}"], named[f"bias{layer}"] = weight, bias

@@ -42,7 +42,7 @@ class Work:
 
     def __call__(self, shard: Shard) -> Outcome:
         """See the class."""
-        table = self._committed(shard)
+        table = committed(self.store, shard)
         if table is None:
             plan = _loaded_plan(self.config, identity_digest(self.store.identity))
             table = pa.concat_tables(train_shape(plan, r) for r in range(shard.first, shard.last))
@@ -50,15 +50,16 @@ class Work:
         good = int(successes(table, self.config.target).sum())
         return Outcome(len(table), good, float(pc.max(table["accuracy"]).as_py()))
 
-    def _committed(self, shard: Shard) -> pa.Table | None:
-        """The rows of a shard that another process has finished in the meantime."""
-        start = range_name(shard)  # by name: to parse thousands of them takes too long
-        if not any(name.startswith(start) for name in os.listdir(self.store.root / "shards")):
-            return None
-        try:
-            return self.store.read(["accuracy", "status"], shard.first, shard.last)
-        except CorruptDataError:
-            return None  # to write the shard again sets the damaged file aside
+
+def committed(store: RunStore, shard: Shard) -> pa.Table | None:
+    """Accuracy and status of a shard that another process has finished in the meantime."""
+    start = range_name(shard)  # by name: to parse thousands of them takes too long
+    if not any(name.startswith(start) for name in os.listdir(store.root / "shards")):
+        return None
+    try:
+        return store.read(["accuracy", "status"], shard.first, shard.last)
+    except CorruptDataError:
+        return None  # to write the shard again sets the damaged file aside
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from combsearch.config import Recipe
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
-from combsearch.nets import MLP, Arrays, NetBatch, Scores
+from combsearch.nets import MLP, Arrays, NetBatch, Scores, flat_arrays
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import (
@@ -70,8 +70,8 @@ class FusedTrainer:
         plan = plan_fit(nets, task, recipe, keys, steps)
         shape = _shape(nets, task, on_step)
         nets = nets.numpy()
-        w, v = _flat(nets.params), _flat(nets.momenta)
-        m = _flat(nets.masks)
+        w, v = flat_arrays(nets.params), flat_arrays(nets.momenta)
+        m = flat_arrays(nets.masks)
         for block in np.unique(plan.blocks):
             lanes = np.flatnonzero(plan.blocks == block)
             _fit_block(w, v, m, lanes, int(block), task, plan, shape.widths)
@@ -82,7 +82,7 @@ class FusedTrainer:
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""
         shape = _shape(nets, task, None)
-        w = _grouped(_flat(nets.numpy().params))
+        w = _grouped(flat_arrays(nets.numpy().params))
         correct, finite = cpu.score(w, _samples(task), shape.widths)
         n = len(nets)
         return Scores(correct.reshape(-1)[:n], task.points, ~finite.reshape(-1)[:n])
@@ -177,16 +177,8 @@ def _samples(task: Task) -> Floats:
     return np.concatenate([task.x, task.y[:, None].astype(np.float32)], axis=1)
 
 
-def _flat(arrays: Arrays) -> Floats:
-    """Named arrays [n, ...] as [n, parameter], in the order of the kernels; a copy."""
-    layers = range(len(arrays) // 2)
-    names = [f"{kind}{layer}" for layer in layers for kind in ("weight", "bias")]
-    parts = [np.asarray(arrays[name], np.float32) for name in names]
-    return np.concatenate([a.reshape(len(a), math.prod(a.shape[1:])) for a in parts], axis=1)
-
-
 def _named(flat: Floats, like: Arrays) -> Arrays:
-    """The inverse of ``_flat``: views with the names and shapes of ``like``."""
+    """The inverse of ``flat_arrays``: views with the names and shapes of ``like``."""
     arrays: Arrays = {}
     start = 0
     for layer in range(len(like) // 2):
