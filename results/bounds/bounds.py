@@ -31,6 +31,7 @@ TRAINED = {
     "exhaust-0.95": "best.npz",
     "phase2-3x3x3-0.95": "best.npz",
     "phase2-6x3x2-0.995": "best.npz",
+    "phase2-6x3x2-top": "best*.npz",
     "phase2-7x3x3-0.995": "best.npz",
     "trainability": "trained-*.npz",
 }
