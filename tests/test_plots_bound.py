@@ -341,12 +341,13 @@ def test_the_network_drawn_is_the_one_given(
     shown: dict[str, Any] = {}
     whole = plots.regions
 
-    def watched(shape: Any, named: Any, task: Task, *, accuracy: float) -> Figure:
-        shown.update(named, shape=tuple(shape), accuracy=accuracy)
-        return whole(shape, named, task, accuracy=accuracy)
+    def watched(shape: Any, named: Any, task: Task, *, accuracy: float, size: int) -> Figure:
+        shown.update(named, shape=tuple(shape), accuracy=accuracy, size=size)
+        return whole(shape, named, task, accuracy=accuracy, size=size)
 
     monkeypatch.setattr(plots, "regions", watched)
     draw_masks(rows, rings(), report, load_network(tmp_path / "best.npz"), tmp_path / "figures")
     assert (shown["shape"], shown["accuracy"]) == ((2, 3, 2, 1), 0.9612)
+    assert shown["size"] == sum(int(saved[name].sum()) for name in saved.files if "mask" in name)
     assert np.array_equal(shown["weight1"], saved["weight1"])
     assert not np.array_equal(shown["weight0"].ravel(), draw((2, 3, 2, 1))[:6])

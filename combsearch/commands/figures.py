@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 
 from combsearch import plots
+from combsearch.connectivity import nonzeros
 from combsearch.nets import NetBatch
 from combsearch.search.phase1 import best_network, runners_up, shape_results, winner
 from combsearch.tasks import Task
@@ -51,9 +52,10 @@ def _network_pictures(task: Task, nets: NetBatch, accuracy: float) -> dict[str, 
         [named[f"{kind}{layer}"] for layer in range(len(named) // 2)] for kind in ("weight", "bias")
     )
     widths = [weights[0].shape[1], *map(len, weights)]
+    shown: dict[str, Any] = {"accuracy": accuracy, "size": int(nonzeros(nets)[0])}
     return {
-        "regions": plots.regions(widths, named, task, accuracy=accuracy),
-        "network": plots.network(widths, weights, biases, task=task, accuracy=accuracy),
+        "regions": plots.regions(widths, named, task, **shown),
+        "network": plots.network(widths, weights, biases, task=task, **shown),
     }
 
 

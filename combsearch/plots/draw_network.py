@@ -63,6 +63,7 @@ def network(
     *,
     task: Task | None = None,
     accuracy: float | None = None,
+    size: int | None = None,
 ) -> Figure:
     """Neurons as pictures of their activation over the plane, weights as coloured lines.
 
@@ -79,6 +80,7 @@ def network(
         masks: 0/1 [out, in] a layer; None: what is exactly zero is masked.
         task: its points decide which neurons are dead, and give the accuracy.
         accuracy: as saved, for the title.
+        size: nonzeros, for the title; None counts the weights and all live biases.
 
     Raises:
         UsageError: for another number of inputs or outputs, sizes that do not fit, or
@@ -99,7 +101,7 @@ def network(
     if accuracy is None and task is not None:
         accuracy = float(((logits(w, b, task.x) > 0) == (task.y == 1)).mean())
     absent = sum(int((~kept).sum()) for kept in alive)
-    title = f"{hidden(widths)}: {nonzeros(w)} nonzeros"
+    title = f"{hidden(widths)}: {nonzeros(w) if size is None else size} nonzeros"
     title += f", {percent(accuracy)}" if accuracy is not None else ""
     title += f" ({count(absent, 'neuron')} without connections not drawn)" if absent else ""
     axes.text(MARGIN, height - 0.08, title, va="top", fontsize=8.5)

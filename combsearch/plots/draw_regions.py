@@ -52,7 +52,12 @@ _PANELS = 8  # networks in a grid by default: two rows of four
 
 @styled()
 def regions(
-    shape: Shape, parameters: Parameters, task: Task, *, accuracy: float | None = None
+    shape: Shape,
+    parameters: Parameters,
+    task: Task,
+    *,
+    accuracy: float | None = None,
+    size: int | None = None,
 ) -> Figure:
     """The plane shaded by the probability of class 1, the decision boundary, and the points.
 
@@ -64,6 +69,7 @@ def regions(
         parameters: flat vector, or mapping weight0, bias0, ... (see ``forward.unpack``).
         task: its training points, x float32 [n, 2], y uint8 [n] in {0, 1}.
         accuracy: as saved; None: of these points in numpy.
+        size: nonzeros, for the title; None counts the weights and all live biases.
 
     Raises:
         UsageError: for another number of inputs or outputs, sizes that do not fit, or
@@ -76,7 +82,8 @@ def regions(
     axes = figure.add_axes((0.11, 0.47 / height, 0.875, 0.875 * COLUMN / height))
     right = _draw_panel(axes, net, task, points=3000, size=1.6)
     accuracy = float(right.mean()) if accuracy is None else accuracy
-    title = f"{hidden(widths_of(shape))}: {nonzeros(net[0])} nonzeros, {percent(accuracy)}"
+    size = nonzeros(net[0]) if size is None else size
+    title = f"{hidden(widths_of(shape))}: {size} nonzeros, {percent(accuracy)}"
     axes.set_title(title, loc="left", pad=3)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import plots
+from combsearch.connectivity import compact, nonzeros
 from combsearch.frontier import KEPT, PRUNABLE, Frontier
+from combsearch.nets import MLP
+from combsearch.saved_network import load_network
 from combsearch.search.certify import certify
 from combsearch.tasks import cubist_spiral
+from combsearch.trainers import get_trainer
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER.parent
@@ -70,6 +74,22 @@ def lowest(networks: list[tuple[Path, Any]], target: float) -> dict[str, Any] | 
     }
 
 
+def draw(network: Path, file: Path) -> None:
+    """The picture of one network."""
+    nets, task = compact(load_network(network)), cubist_spiral()
+    assert isinstance(nets.network, MLP)
+    layers = range(len(nets.network.shape.layers))
+    weights, biases = (
+        [nets.params[f"{kind}{layer}"][0] for layer in layers] for kind in ("weight", "bias")
+    )
+    accuracy = float(get_trainer("fused").score(nets, task).accuracy[0])
+    size = int(nonzeros(nets)[0])
+    figure = plots.network(
+        nets.network.shape.widths, weights, biases, task=task, accuracy=accuracy, size=size
+    )
+    plots.save(figure, file.with_name(file.name.replace(",", "").replace(" ", "-")))
+
+
 def main() -> None:
     """See the module."""
     networks = {kind: list(certified(folders)) for kind, folders in KINDS.items()}
@@ -81,6 +101,10 @@ def main() -> None:
         }
         for target in TARGETS
     }
+    for target, row in table.items():
+        for kind, found in row.items():
+            if isinstance(found, dict):
+                draw(RESULTS / found["network"], FOLDER / "networks" / f"{target} {kind}.png")
     (FOLDER / "bounds.json").write_text(json.dumps(table, indent=1) + "\n")
     (FOLDER / "bounds.md").write_text(markdown(table))
     lines = {}
