@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from combsearch.commands.mask_report import row_mask
+from combsearch.commands.mask_report import save_row
 from combsearch.commands.mask_runs import saved_plan
-from combsearch.saved_network import run_facts, save_network
-from combsearch.search.level_results import best_run, row_network
+from combsearch.search.level_results import best_run
 from combsearch.store import RunStore
 
 
@@ -18,16 +17,7 @@ def main(run: str, target: float, file: str) -> None:
     plan, row = saved_plan(store), best_run(store.read(), target)
     if row is None or row["accuracy"] < target:
         raise SystemExit(f"{run} holds no saved network that reaches {target}")
-    about = run_facts(
-        task=plan.task.name,
-        accuracy=row["accuracy"],
-        recipe=plan.recipe.with_cell(row["cell"]),
-        seed=plan.config.seed,
-        restart=row["restart"],
-        init_width=plan.config.width,
-    )
-    nets = row_network(row, plan.config.width, row_mask(plan, row["rank"]))
-    save_network(Path(file), nets, about=about)
+    save_row(Path(file), plan, row)
     print(row["nonzeros"], row["accuracy"])
 
 

@@ -87,20 +87,11 @@ def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str,
     row = best_run(rows, plan.config.target)
     if row is None:
         return None
-    network = row_network(row, plan.config.width, row_mask(plan, row["rank"]))
     if folder is not None:
-        about = run_facts(
-            task=plan.task.name,
-            accuracy=row["accuracy"],
-            recipe=plan.recipe.with_cell(row["cell"]),
-            seed=plan.config.seed,
-            restart=row["restart"],
-            init_width=plan.config.width,
-        )
-        save_network(folder / "best.npz", network, about=about)
+        save_row(folder / "best.npz", plan, row)
     return {
         "shape": list(map(int, row["shape"].split(","))),
-        "mask": [network.masks[name][0].astype(int).tolist() for name in network.network.prunable],
+        "mask": [layer[0].tolist() for layer in row_mask(plan, row["rank"]).dense()],
         "nonzeros": row["nonzeros"],
         "accuracy": row["accuracy"],
         "cell": row["cell"],
@@ -108,6 +99,20 @@ def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str,
         "restart": row["restart"],
         "rank": row["rank"],
     }
+
+
+def save_row(path: Path, plan: MaskPlan, row: dict[str, Any]) -> None:
+    """Write the network that a row holds, with what is known about it."""
+    about = run_facts(
+        task=plan.task.name,
+        accuracy=row["accuracy"],
+        recipe=plan.recipe.with_cell(row["cell"]),
+        seed=plan.config.seed,
+        restart=row["restart"],
+        init_width=plan.config.width,
+    )
+    nets = row_network(row, plan.config.width, row_mask(plan, row["rank"]))
+    save_network(path, nets, about=about)
 
 
 def best_network(plan: MaskPlan, rows: pa.Table) -> NetBatch | None:

@@ -23,15 +23,15 @@ import numpy.typing as npt
 from combsearch import durable
 from combsearch.config import changed
 from combsearch.connectivity import compact
-from combsearch.errors import RunMismatchError, UsageError
+from combsearch.errors import UsageError
 from combsearch.fields import digest
 from combsearch.mask import NetShape
 from combsearch.nets import NetBatch
-from combsearch.runfile import identity_digest
 from combsearch.search.beam import Scored
 from combsearch.search.certify import evaluate
 from combsearch.search.descent import Descent, State
 from combsearch.search.plan import NUMERICS, SettingError, blame
+from combsearch.search.running import check_unchanged
 from combsearch.search.sparse_nets import SparseNets
 from combsearch.search_config import DescendConfig
 from combsearch.shards import Shard
@@ -249,11 +249,7 @@ class DescendWork:
 def _loaded_plan(config: DescendConfig, identity: str) -> DescendPlan:
     """The plan of the run with this identity, loaded once a process."""
     plan = DescendPlan.of(config)
-    if identity_digest(plan.identity()) != identity:
-        raise RunMismatchError(
-            f"task {config.task!r} changed while the run was going on:"
-            " restore it and repeat the command, or start another run"
-        )
+    check_unchanged(config.task, plan.identity(), identity)
     return plan
 
 

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from combsearch.errors import RunMismatchError
 from combsearch.mask import MaskBatch
 from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RunKeys
@@ -26,7 +25,7 @@ from combsearch.runfile import identity_digest
 from combsearch.search.mask_plan import POOL, MaskConfig, MaskPlan, Segment
 from combsearch.search.racing import Race, is_control
 from combsearch.search.results import ok_rows, successes
-from combsearch.search.running import Outcome
+from combsearch.search.running import Outcome, check_unchanged
 from combsearch.search.training import (
     call_steps,
     committed,
@@ -65,11 +64,7 @@ class MaskWork:
 def _loaded_plan(config: MaskConfig, identity: str) -> MaskPlan:
     """The plan of the run with this identity, loaded once a process."""
     plan = MaskPlan.of(config)
-    if identity_digest(plan.identity()) != identity:
-        raise RunMismatchError(
-            f"task {config.task!r} or the initial weights changed while the run was going on:"
-            " restore them and repeat the command, or start another run"
-        )
+    check_unchanged(config.task, plan.identity(), identity)
     if plan.trainer != "fused":
         use_one_thread()
     return plan

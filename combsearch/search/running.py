@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from combsearch.errors import CombsearchError
+from combsearch.errors import CombsearchError, RunMismatchError
+from combsearch.runfile import identity_digest
 from combsearch.search.course import Course
 from combsearch.store import Shard
 
@@ -49,6 +50,24 @@ class Engine(Protocol):
         tried again, in the end given up.
         """
         ...
+
+
+def check_unchanged(task: str, found: dict[str, Any], identity: str) -> None:
+    """Refuse to go on when what a worker loads is not what its run was begun with.
+
+    Args:
+        task: that the configuration names.
+        found: identity of the plan as it loads now.
+        identity: ``identity_digest`` of the run.
+
+    Raises:
+        RunMismatchError: they differ.
+    """
+    if identity_digest(found) != identity:
+        raise RunMismatchError(
+            f"task {task!r} or the initial weights changed while the run was going on: restore"
+            " them and repeat the command, or start another run"
+        )
 
 
 def run_course(

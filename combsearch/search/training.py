@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from combsearch.config import SearchConfig
-from combsearch.errors import CorruptDataError, RunMismatchError
+from combsearch.errors import CorruptDataError
 from combsearch.mask import MaskBatch
 from combsearch.nets import NetBatch, Scores
 from combsearch.rng import RESTART_BLOCK
 from combsearch.runfile import identity_digest
 from combsearch.search.plan import LANES, Plan, dense_nets
 from combsearch.search.results import successes
-from combsearch.search.running import Outcome
+from combsearch.search.running import Outcome, check_unchanged
 from combsearch.shards import range_name
 from combsearch.store import RunStore, Shard, rows_table
 from combsearch.trainers import get_trainer
@@ -66,11 +66,7 @@ def committed(store: RunStore, shard: Shard) -> pa.Table | None:
 def _loaded_plan(config: SearchConfig, identity: str) -> Plan:
     """The plan of the run with this identity, loaded once a process."""
     plan = Plan.of(config)
-    if identity_digest(plan.identity()) != identity:
-        raise RunMismatchError(
-            f"task {config.task!r} changed while the run was going on:"
-            " restore it and repeat the command, or start another run"
-        )
+    check_unchanged(config.task, plan.identity(), identity)
     if plan.trainer != "fused":
         use_one_thread()
     return plan
