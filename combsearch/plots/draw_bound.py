@@ -26,6 +26,7 @@ from combsearch.plots.style import (
     GREY,
     INK,
     PAGE,
+    leader,
     new_figure,
     percent,
     plain_percent,
@@ -186,14 +187,7 @@ def _name_success(axes: Axes, tried: Sequence[LevelJson], target: float, ceiling
         ha={0.0: "left", 0.5: "center", 1.0: "right"}[start],
         va="center",
         color=ACCENT,
-        arrowprops={
-            "arrowstyle": "-",
-            "color": ACCENT,
-            "lw": 0.7,
-            "relpos": (start, 0),
-            "shrinkA": 0,
-            "shrinkB": 4.5,
-        },
+        arrowprops=leader(start, gap=4.5),
     )
 
 

@@ -26,6 +26,7 @@ from combsearch.plots.style import (
     GREY,
     INK,
     count,
+    leader,
     new_figure,
     percent,
     plain_percent,
@@ -287,12 +288,5 @@ def _mark(axes: Axes, runs: Runs, target: float, ceiling: float, strip: float) -
         ha=side,
         va="center",
         color=ACCENT,
-        arrowprops={
-            "arrowstyle": "-",
-            "color": ACCENT,
-            "lw": 0.7,
-            "relpos": (start, 0),
-            "shrinkA": 0,
-            "shrinkB": 4,
-        },
+        arrowprops=leader(start, gap=4),
     )

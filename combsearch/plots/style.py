@@ -128,3 +128,20 @@ def plain_percent(share: float) -> str:
 def count(number: int, what: str) -> str:
     """``"1 run"``, ``"24,576 runs"``."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def leader(start: float, gap: float) -> dict[str, Any]:
+    """``arrowprops`` of a straight line from a text above to the mark that it names.
+
+    Args:
+        start: where it leaves the text's lower edge, 0 (left) to 1 (right).
+        gap: points that it ends before the mark.
+    """
+    return {
+        "arrowstyle": "-",
+        "color": ACCENT,
+        "lw": 0.7,
+        "relpos": (start, 0),
+        "shrinkA": 0,
+        "shrinkB": gap,
+    }
