@@ -28,13 +28,19 @@ class Lth:
         ticket = nets
         for pruning in range(1, self.prunings + 1):
             trained = budget.fit(ticket)
-            smaller = by_magnitude(trained, budget, _left(nets, budget, pruning / self.prunings))
+            share = pruning / self.prunings
+            keep = left(weights_of(nets), budget.weight_nonzeros, share, budget.exact)
+            smaller = by_magnitude(trained, budget, keep)
             ticket = rewound(smaller, nets)
         return budget.fit(ticket)
 
 
-def _left(nets: NetBatch, budget: Budget, share: float) -> Integers:
-    weights, goal = weights_of(nets), budget.weight_nonzeros
-    if budget.exact:
-        return geometric(weights, goal, share)
-    return np.asarray((weights * (goal / weights) ** share).astype(np.int64))
+def left(weights: int, budget: Integers, share: float, exact: bool) -> Integers:
+    """Weights left after ``share`` of the prunings: N (K/N)^share, truncated unless ``exact``.
+
+    The product is K itself at the end but for rounding: of 44 weights and a budget of 15 the
+    authors' code makes 14.
+    """
+    if exact:
+        return geometric(weights, budget, share)
+    return np.asarray((weights * (budget / weights) ** share).astype(np.int64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import naive_pruners as naive
@@ -17,9 +18,11 @@ from training import assert_same
 from combsearch.baselines import AT_INITIALISATION, METHODS, get_pruner, initial_mask
 from combsearch.baselines.grasp import class_samples
 from combsearch.baselines.layer_budgets import ALLOCATIONS, spent_exactly
+from combsearch.baselines.lth import left as lth_left
 from combsearch.baselines.xavier import reinitialised
 from combsearch.errors import UsageError
 from combsearch.nets import NetBatch
+from combsearch.prune_config import PAPER_BUDGETS, PAPER_WIDTHS
 from combsearch.pruning import Budget, flatten, weights_of
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
@@ -236,6 +239,41 @@ def test_rigl_moves_weights_and_keeps_layers_as_full_as_they_were() -> None:
         assert not after.momenta[name][after.masks[name] == 0].any()
         assert not after.momenta[name][grown].any()
     assert [piece.stop - piece.start for piece in pieces] == [4, 4, 4, 4, 4, 15]
+
+
+# ---- the authors' code, where it trains -------------------------------------------------
+
+
+def test_gmp_in_paper_mode_ends_two_below() -> None:
+    nets, budget = dense("4,4", budgets=(9, 20), restarts=1)
+    long = dataclasses.replace(RECIPE, epochs=41)  # 410 steps: a pruning every second one
+    given = budget("paper")
+    recipes = tuple(long.with_cell(recipe.cell) for recipe in given.recipes)
+    given = Budget(given.weight_nonzeros, TASK, recipes, given.keys, given.trainer, "paper")
+    found = get_pruner("gmp").prune(nets, given)
+    np.testing.assert_array_equal(kept(found), given.weight_nonzeros - 2)
+
+
+def test_lth_in_paper_mode_ends_one_below_or_two() -> None:
+    """Two where the number left is 14.99... in float64, as of width 4 and budget 15."""
+    nets, budget = dense("4,4,4", budgets=(15, 16), restarts=1)
+    found = get_pruner("lth").prune(nets, budget("paper"))
+    np.testing.assert_array_equal(kept(found), [13, 13, 15, 15])
+    lost = []
+    for width in PAPER_WIDTHS:
+        weights = 2 * width * width + 3 * width
+        below = np.array([k for k in PAPER_BUDGETS if k < weights])
+        left = lth_left(weights, below, 1.0, exact=False)
+        lost += [(width, int(k)) for k in below[left < below]]
+    assert lost == [(4, 15), (4, 30), (6, 26), (8, 53), (256, 37)]
+
+
+def test_snip_in_paper_mode_leaves_nothing_where_all_scores_are_zero() -> None:
+    nets, budget = dense("4,4", budgets=(9,), restarts=1)
+    nets.params.update({name: np.zeros_like(p) for name, p in nets.params.items()})
+    given = budget("paper")
+    assert not kept(get_pruner("snip").prune(nets, given)).any()
+    assert given.spent.collapsed.all()
 
 
 # ---- random masks ----------------------------------------------------------------------
