@@ -25,9 +25,11 @@ from combsearch.commands.settings import command_settings, flag, variable
 from combsearch.commands.signals import Stopped, Stops
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, InterruptedRunError, NoSpaceError, UsageError
+from combsearch.prune_config import PruneConfig
 from combsearch.registry import nearest
 from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 
+_TARGETS = (0.95, 0.995)  # of the paper
 _CTRL_C, _RESUMABLE = 130, InterruptedRunError.exit_code
 _EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 other configuration, 4 damaged data, 5 disk full,"
@@ -160,6 +162,10 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     descend = add("descend", "descend", _descend, "delete weights from dense networks, one by one")
     _search_options(descend, DescendConfig)
     _from_option(descend, "take task, target and starting shape from this run of phase one")
+    prune = add("prune", "prune", _prune, "prune dense networks by every method, and train them")
+    _search_options(prune, PruneConfig)
+    compare = add("compare", "compare", _compare, "compare pruners with the bounds of searches")
+    _compare_options(compare)
     count = add("count", "count", _count, "count the masks of a shape, or of all shapes, exactly")
     _count_options(count)
     certify = add("certify", "certify", _certify, "re-evaluate a saved network in plain PyTorch")
@@ -190,7 +196,7 @@ def _search_options(command: argparse.ArgumentParser, kind: Any) -> None:
             action = argparse.BooleanOptionalAction
             command.add_argument(flag(field.name), action=action, default=None, help=note)
             continue
-        shown = ",".join(default) if isinstance(default, tuple) else default
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
         text = note if default in (None, "") else f"{note} (default {shown})"
         command.add_argument(flag(field.name), metavar=_metavar(default), help=text)
     if any(field.name == "every_level" for field in dataclasses.fields(kind)):
@@ -222,6 +228,23 @@ def _run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help="a run's folder, or its name below --runs")
     runs = os.environ.get(variable("runs")) or Options.runs
     command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _compare_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "run", metavar="RUN", nargs="+", help="runs of prune and of searches: folders, or names"
+    )
+    runs = os.environ.get(variable("runs")) or Options.runs
+    command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
+    shown = " and ".join(map(str, _TARGETS))
+    command.add_argument(
+        "--target", type=float, action="append", metavar="X",
+        help=f"accuracy to reach, may be repeated (default {shown})",
+    )  # fmt: skip
+    command.add_argument(
+        "-o", "--output", metavar="FOLDER", help="where to write table and figures"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -274,6 +297,19 @@ def _descend(given: argparse.Namespace) -> None:
     from combsearch.commands.descend import descend_command
 
     _search("descend", DescendConfig, descend_command, given)
+
+
+def _prune(given: argparse.Namespace) -> None:
+    from combsearch.commands.prune import prune_command
+
+    _search("prune", PruneConfig, prune_command, given)
+
+
+def _compare(given: argparse.Namespace) -> None:
+    from combsearch.commands.compare import compare_command
+
+    targets = given.target or list(_TARGETS)
+    compare_command(given.run, given.runs, targets, given.output, given.json)
 
 
 def _exhaust(given: argparse.Namespace) -> None:

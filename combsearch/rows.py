@@ -1,7 +1,8 @@
-"""The rows that a search saves, as Arrow tables, and the digest that names their content.
+"""The rows that a run saves, as Arrow tables, and the digest that names their content.
 
-One row is one training run of one mask (or dense shape) under one cell of the
-recipe grid from one seed:
+What columns there are, and which of them are digested, is a ``RowKind``; those of a sweep
+over pruners are in ``prune_rows``. Here are those of a search, where one row is one training
+of one mask (or dense shape) under one cell of the recipe grid from one seed:
 
     column      type            meaning
     rank        int64           canonical rank of the mask or shape
@@ -23,7 +24,8 @@ rows of a run agree in all three.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,8 +52,38 @@ ROWS: pa.Schema = pa.schema(
         pa.field("seconds", pa.float64()),
     ]
 )
-# Time is no outcome: two computations of one run must have one digest.
-DIGESTED: pa.Schema = pa.schema([field for field in ROWS if field.name != "seconds"])
+
+
+@dataclass(frozen=True, eq=False)
+class RowKind:
+    """What the rows of one kind of run are; all have rank, cell, restart, accuracy and status.
+
+    Attributes:
+        title: first line of what the digest hashes; other kinds have others.
+        columns: names and types.
+        measured: columns that are no outcome, such as times: two computations of one run
+            must have one digest.
+        statuses: what ``status`` may be.
+    """
+
+    title: str
+    columns: pa.Schema
+    measured: tuple[str, ...]
+    statuses: tuple[str, ...]
+
+    @property
+    def digested(self) -> pa.Schema:
+        """The columns that the digest goes over."""
+        return pa.schema([field for field in self.columns if field.name not in self.measured])
+
+    @property
+    def repetitive(self) -> list[str]:
+        """Columns in which few values come again and again."""
+        lists = [field.name for field in self.columns if pa.types.is_list(field.type)]
+        return [name for name in self.columns.names if name not in (*lists, *self.measured)]
+
+
+SEARCH_ROWS = RowKind(f"combsearch rows {FORMAT}", ROWS, ("seconds",), STATUSES)
 
 _BLOCK = 1 << 20  # rows handled at once: bounds the memory of sorting and hashing
 
@@ -89,12 +121,31 @@ def rows_table(
         "status": status,
         "seconds": seconds,
     }
-    sized = [len(value) for value in given.values() if np.ndim(value) == 1]
-    sized += [] if parameters is None else [len(parameters)]
+    return table_of(ROWS, given, {"parameters": parameters})
+
+
+def table_of(
+    schema: pa.Schema,
+    values: Mapping[str, Any],
+    lists: Mapping[str, Sequence[npt.NDArray[Any] | None] | None],
+) -> pa.Table:
+    """A table of ``schema`` from columns of equal length ``n``; see :func:`rows_table`.
+
+    Args:
+        schema: all columns.
+        values: those that hold one value a row, or one for all rows; None is all null.
+        lists: those that hold an array of the column's type, or None, a row.
+
+    Raises:
+        UsageError: as :func:`rows_table`.
+    """
+    sized = [len(value) for value in values.values() if np.ndim(value) == 1]
+    sized += [len(given) for given in lists.values() if given is not None]
     rows = sized[0] if sized else 1
-    columns = {name: _column(name, value, rows) for name, value in given.items()}
-    columns["parameters"] = _parameter_column(parameters, rows)
-    return pa.Table.from_arrays([columns[name] for name in ROWS.names], schema=ROWS)
+    columns = {name: _column(schema.field(name), value, rows) for name, value in values.items()}
+    for name, arrays in lists.items():
+        columns[name] = _list_column(schema.field(name), arrays, rows)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def conform(table: pa.Table, schema: pa.Schema = ROWS) -> pa.Table:
@@ -133,31 +184,36 @@ def canonical(table: pa.Table) -> pa.Table:
     return table if order is None else pa.concat_tables(_taken(table, order))
 
 
-def digest(table: pa.Table) -> str:
-    """sha256 (64 hex characters) of all columns but ``seconds``, in canonical order.
+def digest(table: pa.Table, kind: RowKind = SEARCH_ROWS) -> str:
+    """sha256 (64 hex characters) of all columns but the measured, in canonical order.
 
     It depends on the values alone: not on row order, chunks, encodings, or further
     columns. Parameters count bit for bit, and null differs from empty; all NaN of
     ``accuracy`` are one value. Columns are hashed apart, strings and lists as their
     lengths and their values, little-endian.
 
+    Args:
+        table: rows of one run.
+        kind: of what kind they are.
+
     Raises:
         UsageError: a column is absent or of another type, or a run is there twice.
     """
-    table = conform(table, DIGESTED)
-    hashes = {name: (hashlib.sha256(), hashlib.sha256()) for name in DIGESTED.names}
+    schema = kind.digested
+    table = conform(table, schema)
+    hashes = {name: (hashlib.sha256(), hashlib.sha256()) for name in schema.names}
     for batch in _canonical_batches(table):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             for part, data in zip(hashes[name], _parts(name, column), strict=False):
                 part.update(data)
-    total = hashlib.sha256(f"combsearch rows {FORMAT}\n{table.num_rows}\n".encode())
+    total = hashlib.sha256(f"{kind.title}\n{table.num_rows}\n".encode())
     for name, parts in hashes.items():
         total.update(name.encode() + b"\n" + b"".join(part.digest() for part in parts))
     return total.hexdigest()
 
 
-def _column(name: str, value: Any, rows: int) -> pa.Array:
-    field = ROWS.field(name)
+def _column(field: pa.Field, value: Any, rows: int) -> pa.Array:
+    name = field.name
     if value is None and field.nullable:
         return pa.nulls(rows, field.type)
     values = np.broadcast_to(value, (rows,)) if np.ndim(value) == 0 else np.asarray(value)
@@ -169,22 +225,23 @@ def _column(name: str, value: Any, rows: int) -> pa.Array:
         raise UsageError(f"column {name!r} does not fit {field.type}: {error}") from error
 
 
-def _parameter_column(
-    parameters: Sequence[npt.NDArray[np.float32] | None] | None, rows: int
+def _list_column(
+    field: pa.Field, lists: Sequence[npt.NDArray[Any] | None] | None, rows: int
 ) -> pa.Array:
-    kind = ROWS.field("parameters").type
-    if parameters is None:
+    name, kind = field.name, field.type
+    if lists is None:
         return pa.nulls(rows, kind)
-    if len(parameters) != rows:
-        raise UsageError(f"column 'parameters' has {len(parameters)} entries, not {rows}")
-    wrong = [p.dtype for p in parameters if p is not None and p.dtype != np.float32]
+    if len(lists) != rows:
+        raise UsageError(f"column {name!r} has {len(lists)} entries, not {rows}")
+    dtype = np.dtype(kind.value_type.to_pandas_dtype())
+    wrong = [a.dtype for a in lists if a is not None and a.dtype != dtype]
     if wrong:
-        raise UsageError(f"parameters are {wrong[0]}, not float32: convert them before saving")
-    sizes = np.array([0 if p is None else p.size for p in parameters], np.int64)
+        raise UsageError(f"{name} are {wrong[0]}, not {dtype}: convert them before saving")
+    sizes = np.array([0 if a is None else a.size for a in lists], np.int64)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    flat = [np.ravel(p) for p in parameters if p is not None]
-    values = np.concatenate(flat) if flat else np.empty(0, np.float32)
-    absent = pa.array([p is None for p in parameters], pa.bool_())
+    flat = [np.ravel(a) for a in lists if a is not None]
+    values = np.concatenate(flat) if flat else np.empty(0, dtype)
+    absent = pa.array([a is None for a in lists], pa.bool_())
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=kind, mask=absent)
 
 
@@ -192,7 +249,8 @@ def _refuse_holes(table: pa.Table, schema: pa.Schema) -> None:
     for field in schema:
         column = table[field.name]
         if not field.nullable and column.null_count:
-            raise UsageError(f"column {field.name!r} holds a null: only parameters and seconds may")
+            may = " and ".join(f.name for f in schema if f.nullable) or "none"
+            raise UsageError(f"column {field.name!r} holds a null: only {may} may")
         if pa.types.is_nested(column.type) and pc.list_flatten(column).null_count:
             raise UsageError(f"column {field.name!r} holds a null inside a list, not a number")
 

@@ -24,12 +24,11 @@ import pyarrow.parquet as pq
 
 from combsearch import durable
 from combsearch.errors import UsageError
-from combsearch.rows import FORMAT, ROWS
+from combsearch.rows import FORMAT, SEARCH_ROWS, RowKind
 
 _NAME = re.compile(r"(\d{12,18})-(\d{12,18})\.([0-9a-f]{64})\.parquet")
 _META = b"combsearch."
 # Dictionaries halve large shards and read faster; small shards they only slow down.
-_ENCODED = ["rank", "shape", "mask", "nonzeros", "cell", "restart", "accuracy", "status"]
 _SMALL_ROWS = 4096
 
 
@@ -71,10 +70,12 @@ class Ownership(NamedTuple):
 class Facts:
     """What every shard of one run says of itself, beside its own range and row count.
 
-    ``identity``: sha256 of the run's identity; ``numerics``: its numerics version (JSON).
+    ``identity``: sha256 of the run's identity; ``numerics``: its numerics version (JSON);
+    ``kind``: of what kind its rows are.
     """
 
-    def __init__(self, identity: str, numerics: object) -> None:
+    def __init__(self, identity: str, numerics: object, kind: RowKind = SEARCH_ROWS) -> None:
+        self.kind = kind
         facts = {"format": FORMAT, "numerics": numerics, "identity": identity}
         self._common = {_key(name): json.dumps(value).encode() for name, value in facts.items()}
 
@@ -134,7 +135,7 @@ def encode_shard(shard: Shard, table: pa.Table, facts: Facts) -> memoryview:
         table.replace_schema_metadata(facts.metadata(shard, len(table))),
         sink,
         compression="zstd",
-        use_dictionary=_ENCODED if len(table) >= _SMALL_ROWS else False,
+        use_dictionary=facts.kind.repetitive if len(table) >= _SMALL_ROWS else False,
         write_page_checksum=True,
     )
     return memoryview(sink.getvalue())
@@ -182,7 +183,7 @@ def read_owned(piece: Ownership, columns: Sequence[str], facts: Facts, threads: 
     whole = (piece.first, piece.last) == (piece.file.shard.first, piece.file.shard.last)
     opened = open_shard(piece.file, facts)
     try:
-        table = opened.read(_in_file(columns, whole), use_threads=threads)
+        table = opened.read(_in_file(columns, whole, facts.kind), use_threads=threads)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise DamagedShardError(f"its pages cannot be read: {error}") from error
     if not whole:
@@ -212,10 +213,10 @@ def uncovered(shards: Iterable[Shard], present: Iterable[Shard]) -> list[Shard]:
     return [shard for shard in shards if not _inside(shard, union, starts)]
 
 
-def _in_file(columns: Sequence[str], whole: bool) -> list[str] | None:
+def _in_file(columns: Sequence[str], whole: bool, kind: RowKind) -> list[str] | None:
     """The columns to decode: rank too where rows are cut; None, which is quicker, for all."""
     wanted = {*columns} if whole else {*columns, "rank"}
-    return None if wanted == {*ROWS.names} else sorted(wanted)
+    return None if wanted == {*kind.columns.names} else sorted(wanted)
 
 
 def _key(name: str) -> bytes:

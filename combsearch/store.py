@@ -7,8 +7,9 @@
 
 Done means that the file exists. A run's outcome depends on its key alone, so two
 processes on one shard are harmless and nothing here locks: the first commit wins,
-and when two land at once, readers take one of them. Layout of the rows: ``rows.py``;
-of a file: ``shards.py``; of run.json: ``runfile.py``; how a file is committed: ``durable.py``.
+and when two land at once, readers take one of them. Layout of the rows: ``rows.py``, of a
+sweep's ``prune_rows.py``; of a file: ``shards.py``; of run.json: ``runfile.py``; how a file is
+committed: ``durable.py``.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import pyarrow as pa
 from combsearch import durable, runfile
 from combsearch.durable import write_bytes, write_json
 from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
+from combsearch.prune_rows import PRUNE_ROWS
 from combsearch.registry import nearest
-from combsearch.rows import ROWS, STATUSES, canonical, conform, digest, rows_table
+from combsearch.rows import ROWS, SEARCH_ROWS, RowKind, canonical, conform, digest, rows_table
 from combsearch.runfile import run_folder
 from combsearch.shards import (
     DamagedShardError,
@@ -63,6 +65,7 @@ R = TypeVar("R")
 
 _COMBINED_ROWS = 1 << 22  # below it, many little chunks are worth copying into one
 _READERS = min(8, os.cpu_count() or 1)
+_KINDS = {"prune": PRUNE_ROWS}  # by command; all others save SEARCH_ROWS
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,11 @@ class RunStore:
             raise UsageError(f"no run in {root} (it has no run.json){runfile.near_runs(root)}")
         return cls(root, found, writable=False)
 
+    @property
+    def kind(self) -> RowKind:
+        """Of what kind the rows are, by the command of the identity."""
+        return row_kind(self.identity)
+
     def check_writable(self) -> None:
         """Fail now rather than after the training.
 
@@ -159,12 +167,12 @@ class RunStore:
         A sound file of this range that is already there stays, and is returned.
 
         Raises:
-            UsageError: ``table`` is not of :data:`ROWS`, has ranks outside of
+            UsageError: ``table`` is not of the run's kind of rows, has ranks outside of
                 ``shard``, an unknown status or one run twice; or the folder is read-only.
             NoSpaceError: the disk is full; nothing half-written remains.
         """
         self._refuse_attached()
-        data = encode_shard(shard, _checked(shard, table), self._facts())
+        data = encode_shard(shard, _checked(shard, table, self.kind), self._facts())
         present = self._sound_file(shard)
         if present is not None:
             return present
@@ -210,13 +218,14 @@ class RunStore:
         """Rows with ``first <= rank < last`` in canonical order, each rank from one file.
 
         Every file is checked as :meth:`verify` does, and what is decoded is what was
-        checked. ``columns`` of None means all of :data:`ROWS`; the table has their types.
+        checked. ``columns`` of None means all of ``kind.columns``; the table has their types.
 
         Raises:
             CorruptDataError: a file is damaged (it is never left out silently).
             UsageError: an unknown column.
         """
-        names = _known_columns(columns)
+        schema = self.kind.columns
+        names = _known_columns(columns, schema)
         pieces = owned(self._files(), first or 0, 10**18 if last is None else last)
         facts, alone = self._facts(), len(pieces) < _READERS
 
@@ -229,12 +238,12 @@ class RunStore:
                     "quarantine, then the command that made the run computes it again"
                 ) from damage
 
-        empty = pa.schema([ROWS.field(name) for name in names]).empty_table()
+        empty = pa.schema([schema.field(name) for name in names]).empty_table()
         table = pa.concat_tables([empty, *_in_threads(read_piece, pieces)])
         return table.combine_chunks() if len(table) < _COMBINED_ROWS else table
 
     def _facts(self) -> Facts:
-        return Facts(runfile.identity_digest(self.identity), self.identity["numerics"])
+        return _facts_of(self.identity)
 
     def _files(self) -> list[ShardFile]:
         return list_shards(self.root / "shards")[0]
@@ -276,6 +285,15 @@ class RunStore:
         return reason
 
 
+def row_kind(identity: dict[str, Any]) -> RowKind:
+    """Of what kind the rows of a run with this identity are."""
+    return _KINDS.get(str(identity.get("command")), SEARCH_ROWS)
+
+
+def _facts_of(identity: dict[str, Any]) -> Facts:
+    return Facts(runfile.identity_digest(identity), identity["numerics"], row_kind(identity))
+
+
 def _in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """``function`` of every item, in order; whole blocks a thread, since shards may be tiny."""
     size = -(-len(items) // (4 * _READERS)) or 1
@@ -293,27 +311,28 @@ def _rows_or_reason(file: ShardFile, facts: Facts) -> int | str:
     return rows
 
 
-def _checked(shard: Shard, table: pa.Table) -> pa.Table:
-    """``table`` as it is to be saved: of ROWS, in canonical order, inside ``shard``."""
-    table = canonical(conform(table))
+def _checked(shard: Shard, table: pa.Table, kind: RowKind) -> pa.Table:
+    """``table`` as it is to be saved: of its kind, in canonical order, inside ``shard``."""
+    table = canonical(conform(table, kind.columns))
     rank = table["rank"].to_numpy()
     outside = rank[(rank < shard.first) | (rank >= shard.last)]
     if outside.size:
         raise UsageError(
             f"rank {outside[0]} is outside of the shard {shard.first} <= rank < {shard.last}"
         )
-    unknown = set(table["status"].unique().to_pylist()) - set(STATUSES)
+    unknown = set(table["status"].unique().to_pylist()) - set(kind.statuses)
     if unknown:
-        raise UsageError(f"unknown status {unknown.pop()!r} (known: {', '.join(STATUSES)})")
+        raise UsageError(f"unknown status {unknown.pop()!r} (known: {', '.join(kind.statuses)})")
     return table
 
 
-def _known_columns(columns: Sequence[str] | None) -> list[str]:
-    names: list[str] = ROWS.names if columns is None else list(columns)
+def _known_columns(columns: Sequence[str] | None, schema: pa.Schema) -> list[str]:
+    known: list[str] = schema.names
+    names = known if columns is None else list(columns)
     for name in names:
-        if name not in ROWS.names:
-            known = ", ".join(ROWS.names)
-            raise UsageError(f"unknown column {name!r}{nearest(name, ROWS.names)} (known: {known})")
+        if name not in known:
+            listed = ", ".join(known)
+            raise UsageError(f"unknown column {name!r}{nearest(name, known)} (known: {listed})")
     return names
 
 
@@ -321,7 +340,7 @@ def _refuse_orphans(root: Path, identity: dict[str, Any]) -> None:
     """Shards whose run.json was lost must not be disowned by a different command."""
     if not (root / "shards").is_dir():
         return
-    facts = Facts(runfile.identity_digest(identity), identity["numerics"])
+    facts = _facts_of(identity)
     for file in list_shards(root / "shards")[0]:
         if is_of_other_run(file, facts):
             raise RunMismatchError(

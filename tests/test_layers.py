@@ -19,16 +19,22 @@ import pytest
 # circle, unless SEPARATE names them: those never do.
 LAYERS = (
     ("kernels",),
-    ("errors", "fields", "config", "search_config", "mask", "rng", "registry", "durable"),
-    ("canonical", "counting", "connectivity", "flops", "nets", "tasks", "rows"),
+    (
+        "errors", "fields", "config", "search_config", "prune_config", "mask", "rng", "registry",
+        "durable",
+    ),
+    (
+        "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "tasks",
+        "rows", "prune_rows",
+    ),
     ("enumeration", "store", "runfile", "shards", "frontier", "trainers", "saved_network"),
     ("pruning", "progress"),
     ("search", "baselines"),
-    ("studies",),
+    ("sweep", "comparison", "studies"),
     ("engines", "plots", "report"),
     ("commands",),
     ("cli", "__main__"),
-)
+)  # fmt: skip
 SEPARATE = (("search", "baselines"), ("engines", "plots", "report"))
 
 # combsearch/__init__.py hands out the public names lazily: it imports no module, and
@@ -44,6 +50,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "fields": frozenset(),
     "config": frozenset(),
     "search_config": frozenset(),
+    "prune_config": frozenset(),
     "registry": frozenset(),
     "mask": frozenset({"numpy"}),
     "rng": frozenset({"numpy"}),

@@ -42,7 +42,8 @@ def repeat_command(command: str, config: Any) -> str:
         if isinstance(value, bool):
             words.append(flag(name) if value else flag(f"no_{name}"))
         else:
-            words += [flag(name), ",".join(value) if isinstance(value, list) else str(value)]
+            items = value if isinstance(value, list) else [value]
+            words += [flag(name), ",".join(map(str, items))]
     return shlex.join(words)
 
 

@@ -35,7 +35,7 @@ def find_run(text: str, runs: str) -> Path:
 
 def _phase1_config(store: RunStore) -> SearchConfig:
     if store.identity.get("command") != "phase1":
-        known = "phase1, phase2, exhaust or descend"
+        known = "phase1, phase2, exhaust, descend or prune"
         raise UsageError(f"{store.root} is a run of {store.identity.get('command')!r}, not {known}")
     return SearchConfig.from_json(store.identity["config"])
 
@@ -54,6 +54,12 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
 
         report = descend_status(store)
         say(json.dumps(report) if as_json else descend_status_text(report))
+        return report
+    if store.identity.get("command") == "prune":
+        from combsearch.commands.prune_runs import prune_status, prune_status_text
+
+        report = prune_status(store)
+        say(json.dumps(report) if as_json else prune_status_text(report))
         return report
     config = _phase1_config(store)
     rows = store.read(["rank", "shape", "nonzeros", "accuracy", "status"])
@@ -182,6 +188,10 @@ def plot_command(
         from combsearch.commands.descend_runs import descend_plot
 
         files = descend_plot(store, folder, suffix)
+    elif store.identity.get("command") == "prune":
+        from combsearch.commands.prune_runs import prune_plot
+
+        files = prune_plot(store, folder, suffix)
     else:
         config = _phase1_config(store)
         rows = store.read()

@@ -20,7 +20,7 @@ from combsearch.errors import UsageError
 from combsearch.registry import nearest
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_SPEAKER = re.compile(r"^(search|recipe|\w+Config|Options): ")  # who speaks in an error
+_SPEAKER = re.compile(r"^(search|prune|recipe|\w+Config|Options): ")  # who speaks in an error
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -116,11 +116,23 @@ def _typed(value: Any, default: Any) -> Any:
         value = _from_text(value, kind)
     if isinstance(value, list):
         value = tuple(value)
+    if isinstance(value, tuple) and kind is tuple:
+        value = tuple(_item(item, type(default[0])) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise UsageError(f"{value!r} is not {_KINDS[kind]}")
     return value
+
+
+def _item(item: Any, kind: type) -> Any:
+    """An item of a list, text from a flag or a variable, as a ``kind``."""
+    if kind is int and isinstance(item, str):
+        found = _from_text(item, int)
+        if not isinstance(found, int):
+            raise UsageError(f"{item!r} is not {_KINDS[int]}")
+        return found
+    return item
 
 
 def _from_text(text: str, kind: type) -> Any:

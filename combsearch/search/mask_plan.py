@@ -223,7 +223,7 @@ class MaskPlan:
             "numerics": NUMERICS,
         }
         if self.initial is not None:
-            found["init_digest"] = _network_digest(self.initial)
+            found["init_digest"] = network_digest(self.initial)
             settings.pop("init")  # what is in the file counts, not where it lies
             settings["symmetry"] = self.symmetry
         return found
@@ -316,7 +316,8 @@ def _check_budget(max_nonzeros: int, least: int, what: str) -> None:
         )
 
 
-def _network_digest(nets: NetBatch) -> str:
+def network_digest(nets: NetBatch) -> str:
+    """sha256 (64 hex characters) of the parameters of ``nets``, their names and shapes."""
     whole = hashlib.sha256()
     for name, array in sorted(nets.params.items()):
         whole.update(f"{name} {array.shape}\n".encode() + array.astype("<f4").tobytes())

@@ -168,13 +168,16 @@ def initial_nets(plan: MaskPlan, masks: MaskBatch, keys: RunKeys) -> NetBatch:
     """Networks at their start, one a mask: random weights by key, or the plan's own."""
     network = MLP(masks.shape, plan.config.width)
     nets = NetBatch.create(network, keys, masks)
-    if plan.initial is None:
-        return nets
+    return nets if plan.initial is None else with_leading_block(nets, plan.initial)
+
+
+def with_leading_block(nets: NetBatch, initial: NetBatch) -> NetBatch:
+    """``nets`` with the leading block of the first of ``initial``, a wider MLP, masked."""
     params = {}
     for name, mask in nets.masks.items():
         block = tuple(slice(0, size) for size in mask.shape[1:])
-        params[name] = plan.initial.params[name][0][block] * mask
-    return NetBatch(network, params, nets.masks, nets.momenta)
+        params[name] = initial.params[name][0][block] * mask
+    return NetBatch(nets.network, params, nets.masks, nets.momenta)
 
 
 def _note_best(plan: MaskPlan, part: _Part, nets: NetBatch, best: dict[int, _Best]) -> None:

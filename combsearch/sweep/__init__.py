@@ -1,0 +1,1 @@
+"""A sweep: every pruning method at every width and budget, trained and saved in shards."""

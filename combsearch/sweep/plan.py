@@ -1,0 +1,363 @@
+"""What a sweep trains: every method, width and budget, by rank, and the shards of it.
+
+A rank is one (method, width, budget): method by method, widths ascending, budgets
+ascending. The ranks of one method and width are a group. A group is trained in chunks of a
+few ranks; what a chunk holds depends on the sizes alone, since a network's last bits may
+depend on who is scored beside it. A shard is one chunk or several of one group.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from combsearch.baselines import METHODS, get_pruner
+from combsearch.config import changed
+from combsearch.errors import UsageError
+from combsearch.mask import MaskBatch, NetShape
+from combsearch.nets import MLP, NetBatch
+from combsearch.prune_config import PruneConfig
+from combsearch.registry import import_object, lookup
+from combsearch.rng import RESTART_BLOCK, RunKeys
+from combsearch.saved_network import load_network
+from combsearch.search.mask_plan import network_digest
+from combsearch.search.mask_training import with_leading_block
+from combsearch.search.plan import SettingError, blame, trainer_name
+from combsearch.store import Shard
+from combsearch.sweep.cost import dense_seconds, run_seconds
+from combsearch.tasks import Task, load_task
+from combsearch.trainers import TRAINERS
+from combsearch.trainers.base import fused_obstacle
+
+NUMERICS = 1  # raised when a run of the same key, or the cut of chunks, would change
+
+SHARD_SECONDS = 40.0  # of a core
+_CHUNK = (72, 2**20)  # (runs, parameters) of a chunk, as far as it holds several budgets,
+_DENSE_CHUNK = (512, 2**23)  # and of a method that trains dense first, once for all of them
+_TRAIN_DENSE = ("lth",)
+_MOST_FLOATS = 2**24  # parameters trained at once: a larger rank goes in parts
+_MOST_RUNS = 10**6  # of one rank
+
+
+@dataclass(frozen=True)
+class Group:
+    """The ranks of one method and width.
+
+    Attributes:
+        method: its name.
+        width: neurons of each hidden layer.
+        shape: of the dense networks.
+        budgets: weights to keep, ascending, one a rank.
+        rank: of the first budget.
+    """
+
+    method: str
+    width: int
+    shape: NetShape
+    budgets: tuple[int, ...]
+    rank: int
+
+    @property
+    def ranks(self) -> range:
+        """Those of its budgets."""
+        return range(self.rank, self.rank + len(self.budgets))
+
+
+@dataclass(frozen=True, eq=False)
+class PrunePlan:
+    """Everything that a sweep will train.
+
+    Attributes:
+        config: the configuration.
+        task: the task that it names.
+        trainer: what ``get_trainer`` knows the trainer by; never ``auto``.
+        groups: by rank.
+        initial: a network whose leading block every run starts from, or None.
+        fixed: runs start from such a network; a saved run is looked at without it.
+        sources: sha256 of the file that each of a user's own pruners is in.
+    """
+
+    config: PruneConfig
+    task: Task
+    trainer: str
+    groups: tuple[Group, ...]
+    initial: NetBatch | None = None
+    fixed: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: PruneConfig) -> PrunePlan:
+        """Load the task, the pruners and the initial weights; choose the trainer.
+
+        Raises:
+            SettingError: one of them cannot be, or does not fit the rest.
+        """
+        plan = cls.saved(config)
+        with blame("methods"):
+            sources = {name: _source_digest(name) for name in config.methods if ":" in name}
+            for name in config.methods:
+                if ":" not in name:  # to import it takes seconds, of torch
+                    lookup("method", name, METHODS)
+        with blame("init"):
+            initial = load_network(config.init) if config.init else None
+            if initial is not None:
+                _check_initial(initial, plan.groups)
+        fixed = initial is not None
+        return dataclasses.replace(plan, initial=initial, fixed=fixed, sources=sources)
+
+    @classmethod
+    def saved(cls, config: PruneConfig) -> PrunePlan:
+        """The plan of a saved run, to be looked at: without pruners and initial weights.
+
+        Raises:
+            SettingError: as ``of``.
+        """
+        with blame("task"):
+            task = load_task(config.task)
+        _check_counts(config, task)
+        groups = _groups(config, task)
+        with blame("trainer"):
+            trainer = _trainer(config, groups[0].shape, task)
+        return cls(config, task, trainer, groups)
+
+    @property
+    def ranks(self) -> int:
+        """How many there are."""
+        return self.groups[-1].ranks.stop
+
+    @property
+    def runs_per_rank(self) -> int:
+        """Restarts, all cells together."""
+        return self.config.restarts * len(self.config.cells)
+
+    @property
+    def samples(self) -> int:
+        """Samples that one run trains on."""
+        recipe = self.config.recipes()[0]
+        return recipe.total_steps(self.task.points) * recipe.batch_size
+
+    def group_of(self, rank: int) -> Group:
+        """The group that a rank is in."""
+        place = int(np.searchsorted(self._starts, rank, side="right")) - 1
+        return self.groups[place]
+
+    def chunks(self, group: Group) -> Iterator[range]:
+        """The ranks of a group in the pieces that are trained together."""
+        size = self._chunk_ranks(group)
+        for first in range(group.rank, group.ranks.stop, size):
+            yield range(first, min(first + size, group.ranks.stop))
+
+    def parts(self, group: Group) -> list[slice]:
+        """The runs of one rank in parts that fit the memory; one where it does as a whole.
+
+        Whole cells, or, where a cell alone is too large, blocks of its restarts.
+        """
+        room, runs = max(1, _MOST_FLOATS // group.shape.parameters), self.runs_per_rank
+        restarts = self.config.restarts
+        if restarts <= room:
+            size = room // restarts * restarts
+            return [slice(a, min(a + size, runs)) for a in range(0, runs, size)]
+        size = max(1, room // RESTART_BLOCK * RESTART_BLOCK)
+        return [
+            slice(cell + a, cell + min(a + size, restarts))
+            for cell in range(0, runs, restarts)
+            for a in range(0, restarts, size)
+        ]
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """All shards, ascending in rank: whole chunks, of about ``SHARD_SECONDS``."""
+        found = []
+        for group in self.groups:
+            cuts, work = [group.rank], 0.0
+            for ranks in self.chunks(group):
+                seconds = self.seconds(group, ranks)
+                if work and work + seconds > SHARD_SECONDS:
+                    cuts.append(ranks.start)
+                    work = 0.0
+                work += seconds
+            cuts.append(group.ranks.stop)
+            found += [Shard(a, b) for a, b in itertools.pairwise(cuts)]
+        return found
+
+    def shard_chunks(self, shard: Shard) -> Iterator[range]:
+        """The chunks of a shard; ranks that it shares with a chunk only in part make up one."""
+        for ranks in self.chunks(self.group_of(shard.first)):
+            own = range(max(ranks.start, shard.first), min(ranks.stop, shard.last))
+            if own:
+                yield own
+
+    def shard_seconds(self, shard: Shard) -> float:
+        """Seconds of a core that a shard is thought to take."""
+        group = self.group_of(shard.first)
+        return sum(self.seconds(group, ranks) for ranks in self.shard_chunks(shard))
+
+    def seconds(self, group: Group, ranks: range) -> float:
+        """Seconds of a core that a chunk is thought to take."""
+        weights, samples = group.shape.weights, self.samples
+        own = [run_seconds(group.method, weights, self.budget(r), samples) for r in ranks]
+        dense = dense_seconds(group.method, weights, samples)
+        return self.runs_per_rank * (sum(own) + dense)
+
+    def budget(self, rank: int) -> int:
+        """The weights to keep of a rank."""
+        group = self.group_of(rank)
+        return group.budgets[rank - group.rank]
+
+    def dense_nets(self, group: Group) -> tuple[NetBatch, RunKeys]:
+        """The networks that every rank of a group starts from: cells, then restarts.
+
+        They are those of any method and budget of that width, so that results are paired.
+        From one initialisation, restarts differ by their minibatches.
+        """
+        config, mask = self.config, MaskBatch.dense_of(group.shape)
+        keys = RunKeys.make(
+            config.seed,
+            np.repeat(mask.keys(), self.runs_per_rank),
+            [cell for cell in config.cells for _ in range(config.restarts)],
+            np.tile(np.arange(config.restarts), len(config.cells)),
+            RESTART_BLOCK if self.initial is None else 1,
+        )
+        nets = NetBatch.create(MLP(group.shape, group.width), keys)
+        return (nets if self.initial is None else with_leading_block(nets, self.initial)), keys
+
+    def identity(self) -> dict[str, Any]:
+        """What the rows are and which there are, as JSON."""
+        settings = changed(self.config)
+        settings.pop("trainer", None)  # ``auto`` and what it stands for make one run
+        found = {
+            "command": "prune",
+            "config": settings,
+            "task_digest": self.task.digest(),
+            "trainer": self.trainer,
+            "numerics": NUMERICS,
+        }
+        if self.initial is not None:
+            found["init_digest"] = network_digest(self.initial)
+            settings.pop("init")  # what is in the file counts, not where it lies
+        if self.sources:
+            found["pruners"] = dict(self.sources)
+        return found
+
+    def name(self) -> str:
+        """A run's name made from its configuration, so that the same command finds it."""
+        task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
+        return f"prune-{task}-{self.config.digest()[:8]}"
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [group.rank for group in self.groups]
+
+    def _chunk_ranks(self, group: Group) -> int:
+        """Budgets of a chunk."""
+        runs, floats = _DENSE_CHUNK if group.method in _TRAIN_DENSE else _CHUNK
+        return max(1, min(runs, floats // group.shape.parameters) // self.runs_per_rank)
+
+
+def _groups(config: PruneConfig, task: Task) -> tuple[Group, ...]:
+    outputs = 1 if task.classes == 2 else task.classes
+    shapes = {
+        width: NetShape.from_hidden((width,) * config.depth, task.inputs, outputs)
+        for width in config.widths
+    }
+    largest = shapes[max(shapes)]
+    if largest.parameters > _MOST_FLOATS:
+        raise SettingError(
+            f"width {max(shapes)} makes networks of {largest.parameters:,} parameters, the most"
+            f" that can be pruned is {_MOST_FLOATS:,}",
+            "widths",
+        )
+    budgets = {width: config.budgets_of(shape.weights) for width, shape in shapes.items()}
+    _check_budgets(config, {width: shape.weights for width, shape in shapes.items()}, budgets)
+    groups, rank = [], 0
+    for method in config.methods:
+        for width, shape in shapes.items():
+            groups.append(Group(method, width, shape, budgets[width], rank))
+            rank += len(budgets[width])
+    return tuple(groups)
+
+
+def _check_counts(config: PruneConfig, task: Task) -> None:
+    if config.batch_size > task.points:
+        raise SettingError(
+            f"batch_size is {config.batch_size}, more than the {task.points} points of task"
+            f" {task.name!r}",
+            "batch_size",
+        )
+    if config.restarts * len(config.cells) > _MOST_RUNS:
+        raise SettingError(
+            f"restarts is {config.restarts}, with {len(config.cells)} cells it must be at most"
+            f" {_MOST_RUNS // len(config.cells)}: the runs of a budget are saved in one piece",
+            "restarts",
+        )
+
+
+def _check_budgets(
+    config: PruneConfig, weights: dict[int, int], budgets: dict[int, tuple[int, ...]]
+) -> None:
+    """A budget that no width holds, and a width that holds none, are mistakes."""
+    widest = max(weights)
+    for budget in config.budgets:
+        if budget != "paper" and int(budget) > weights[widest]:
+            raise SettingError(
+                f"budget {budget} is above the {weights[widest]} weights of width {widest}"
+                f"{', the largest' if len(weights) > 1 else ''}",
+                "budgets",
+            )
+    for width, found in budgets.items():
+        if not found:
+            raise SettingError(
+                f"width {width} has {weights[width]} weights: none of the budgets"
+                f" ({', '.join(config.budgets)}) is possible with {config.depth} hidden layers;"
+                " leave it out, or name other --budgets",
+                "widths",
+            )
+
+
+def _trainer(config: PruneConfig, shape: NetShape, task: Task) -> str:
+    """The trainer that ``config`` names; ``auto`` is ``sparse`` where that can serve."""
+    nets = NetBatch.create(MLP(shape), RunKeys.make(0, [0], [config.cells[0]], [0]))
+    if config.trainer != "auto":
+        return trainer_name(config.trainer, nets, task)
+    if fused_obstacle(nets, task, None) is not None:
+        return "vmap"
+    return "sparse" if "sparse" in TRAINERS else "fused"
+
+
+def _check_initial(initial: NetBatch, groups: tuple[Group, ...]) -> None:
+    assert isinstance(initial.network, MLP)
+    wide = initial.network.shape
+    for group in groups:
+        shape = group.shape
+        same = (wide.inputs, wide.outputs, len(wide.widths)) == (
+            shape.inputs, shape.outputs, len(shape.widths),
+        )  # fmt: skip
+        if not same or min(wide.hidden) < group.width:
+            raise UsageError(
+                f"init holds a network {wide.to_json()}, the leading block of which is to be"
+                f" {shape.to_json()} at width {group.width}: it must have as many layers and be"
+                " as wide"
+            )
+
+
+def _source_digest(name: str) -> str:
+    """sha256 of the file that a user's pruner is in: once edited, it must not continue a run.
+
+    Raises:
+        UsageError: there is no such pruner.
+    """
+    get_pruner(name)
+    found = import_object("pruner", name)
+    module = sys.modules.get(getattr(found, "__module__", None) or name.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
