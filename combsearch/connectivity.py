@@ -22,7 +22,7 @@ Masks are dictionaries as a ``NetBatch`` holds them, 0/1 arrays ``weight0 [net, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +33,8 @@ from combsearch.mask import NetShape
 from combsearch.nets import MLP, Arrays, NetBatch
 
 Bits = npt.NDArray[np.bool_]
+
+_CHUNK = 2**22  # mask entries looked at together
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,7 +99,9 @@ def connected(masks: Mapping[str, npt.NDArray[np.generic]]) -> dict[str, Bits]:
 
 def nonzeros(nets: NetBatch) -> npt.NDArray[np.int64]:
     """int64 [net]: parameters that the masks keep, weights and biases."""
-    return _count({name: mask != 0 for name, mask in nets.numpy().masks.items()})
+    parts = _chunks(nets.numpy().masks)
+    kept = [_count({name: mask != 0 for name, mask in part.items()}) for part in parts]
+    return np.concatenate(kept)
 
 
 def effective_nonzeros(nets: NetBatch) -> npt.NDArray[np.int64]:
@@ -108,7 +112,16 @@ def effective_nonzeros(nets: NetBatch) -> npt.NDArray[np.int64]:
     Raises:
         UsageError: the networks are not MLPs.
     """
-    return _count(connected(nets.numpy().masks))
+    return np.concatenate([_count(connected(part)) for part in _chunks(nets.numpy().masks)])
+
+
+def disconnected(nets: NetBatch) -> npt.NDArray[np.int64]:
+    """int64 [net]: kept parameters that do not count, ``nonzeros`` less ``effective_nonzeros``.
+
+    Raises:
+        UsageError: the networks are not MLPs.
+    """
+    return nonzeros(nets) - effective_nonzeros(nets)
 
 
 def biases_kept(nets: NetBatch) -> Bits:
@@ -120,7 +133,11 @@ def biases_kept(nets: NetBatch) -> Bits:
     Raises:
         UsageError: the networks are not MLPs.
     """
-    masks = nets.numpy().masks
+    parts = [_biases_kept(part) for part in _chunks(nets.numpy().masks)]
+    return np.concatenate(parts)
+
+
+def _biases_kept(masks: Arrays) -> Bits:
     weights, biases = _layers(masks)
     reaching = neurons(masks).reaching[1:]
     layers = zip(weights, biases, reaching, strict=True)
@@ -171,6 +188,15 @@ def compact(nets: NetBatch, index: int = 0) -> NetBatch:
     return NetBatch(network, cut(one.params), cut(one.masks), cut(one.momenta))
 
 
+def _chunks(masks: Arrays) -> Iterator[Arrays]:
+    """The masks of a few networks at a time: some hundred wide ones would fill the memory."""
+    nets = len(next(iter(masks.values()), ()))
+    entries = sum(mask.size for mask in masks.values())
+    few = max(1, _CHUNK * nets // max(entries, 1))
+    for first in range(0, max(nets, 1), few):
+        yield {name: mask[first : first + few] for name, mask in masks.items()}
+
+
 def _layers(masks: Mapping[str, npt.NDArray[np.generic]]) -> tuple[list[Bits], list[Bits]]:
     """Weight masks [net, out, in] and bias masks [net, out] of an MLP as bool."""
     depth = sum(name.startswith("weight") for name in masks)
@@ -194,5 +220,5 @@ def _any(bits: Bits, axis: int) -> Bits:
 
 
 def _count(kept: Mapping[str, Bits]) -> npt.NDArray[np.int64]:
-    counts = [bits.reshape(len(bits), -1).sum(axis=1, dtype=np.int64) for bits in kept.values()]
+    counts = [bits.sum(axis=tuple(range(1, bits.ndim)), dtype=np.int64) for bits in kept.values()]
     return np.asarray(np.sum(counts, axis=0, dtype=np.int64))

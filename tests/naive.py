@@ -263,3 +263,51 @@ def accuracy_of_mlp(flat: Array, widths: list[int], x: Array, y: Array) -> float
     with torch.no_grad():
         logits = torch.nn.Sequential(*steps[:-1])(torch.tensor(x))
     return float(((logits[:, 0] > 0) == torch.tensor(y > 0)).double().mean())
+
+
+# ---- connectivity --------------------------------------------------------------------
+
+
+def connected_parameters(
+    widths: list[int], weights: list[Array], biases: list[Array]
+) -> tuple[set[tuple[int, int, int]], set[tuple[int, int]]]:
+    """The kept parameters of a masked MLP that count, by walking every walk of kept weights.
+
+    Weights are (layer, out, in), biases (layer, out). A walk begins at any neuron of any
+    layer and ends at an output. On one from an input every weight counts. Biases count on
+    all. On one that begins at a neuron with a bias and passes no fed neuron before neuron
+    ``out``, the weight into ``out`` counts when ``out`` has no bias.
+    """
+    last = len(widths) - 1
+
+    def walks(layer: int, neuron: int) -> Iterable[list[tuple[int, int]]]:
+        """Walks from a neuron to an output, as (column of neurons, neuron)."""
+        if layer == last:
+            yield [(layer, neuron)]
+            return
+        for out in range(widths[layer + 1]):
+            if weights[layer][out][neuron]:
+                for walk in walks(layer + 1, out):
+                    yield [(layer, neuron), *walk]
+
+    every = [
+        walk for layer, width in enumerate(widths) for i in range(width) for walk in walks(layer, i)
+    ]
+    fed = {(0, i) for i in range(widths[0])}
+    for layer in range(last):
+        for out, into in itertools.product(range(widths[layer + 1]), range(widths[layer])):
+            if weights[layer][out][into] and (layer, into) in fed:
+                fed.add((layer + 1, out))
+    kept_weights, kept_biases = set(), set()
+    for walk in every:
+        steps = [(a[0], b[1], a[1]) for a, b in itertools.pairwise(walk)]
+        if walk[0][0] == 0:
+            kept_weights |= set(steps)
+        elif biases[walk[0][0] - 1][walk[0][1]]:
+            for layer, out, into in steps:
+                if (layer, into) in fed:
+                    break
+                if not biases[layer][out]:
+                    kept_weights.add((layer, out, into))
+        kept_biases |= {(layer - 1, i) for layer, i in walk if layer and biases[layer - 1][i]}
+    return kept_weights, kept_biases

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,16 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive import connected_parameters
+from training import make_task
 
+from combsearch import connectivity
+from combsearch.config import Recipe
 from combsearch.connectivity import (
     biases_kept,
     compact,
     connected,
+    disconnected,
     effective_nonzeros,
     neurons,
     nonzeros,
@@ -23,6 +29,7 @@ from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch, mask_arrays
 from combsearch.rng import RunKeys
+from combsearch.trainers import get_trainer
 
 Named = dict[str, npt.NDArray[Any]]
 SHAPES = ("1", "2", "3", "2,2", "3,2", "1,3", "3,3,3", "2,1,3", "4,2,3,2")
@@ -45,8 +52,18 @@ def make_nets(shape: NetShape, seed: int, density: float, pruned_biases: bool) -
 @st.composite
 def networks(draw: st.DrawFn) -> NetBatch:
     shape = NetShape.parse(draw(st.sampled_from(SHAPES)), outputs=draw(st.integers(1, 2)))
-    density = draw(st.sampled_from([0.2, 0.4, 0.6, 0.9]))
-    return make_nets(shape, draw(st.integers(0, 10**6)), density, draw(st.booleans()))
+    density = draw(st.sampled_from([0.0, 0.1, 0.2, 0.4, 0.6, 0.9, 1.0]))
+    nets = make_nets(shape, draw(st.integers(0, 10**6)), density, draw(st.booleans()))
+    emptied = draw(st.sampled_from([None, None, *nets.masks]))
+    return nets if emptied is None else without(nets, emptied)
+
+
+def without(nets: NetBatch, name: str) -> NetBatch:
+    """The same networks with one layer's weights or biases all pruned."""
+    gone = {name: np.zeros_like(nets.params[name])}
+    return NetBatch(
+        nets.network, {**nets.params, **gone}, {**nets.masks, **gone}, {**nets.momenta, **gone}
+    )
 
 
 def outputs(shape: NetShape, params: Named, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -105,6 +122,26 @@ def test_weights_count_when_a_path_goes_through_them(nets: NetBatch) -> None:
     total = sum(int(bits.sum()) for bits in kept.values())
     assert effective_nonzeros(nets).tolist() == [total]
     assert total <= nonzeros(nets)[0] == sum(int(m.sum()) for m in nets.masks.values())
+
+
+@settings(max_examples=250, deadline=None)
+@given(networks())
+def test_exactly_what_a_walk_over_all_paths_counts(nets: NetBatch) -> None:
+    assert isinstance(nets.network, MLP)
+    shape, found = nets.network.shape, connected(nets.masks)
+    depth = range(len(shape.layers))
+    weights, biases = connected_parameters(
+        list(shape.widths),
+        [nets.masks[f"weight{layer}"][0] for layer in depth],
+        [nets.masks[f"bias{layer}"][0] for layer in depth],
+    )
+    for layer in depth:
+        rows = np.argwhere(found[f"weight{layer}"][0]).tolist()
+        assert {(layer, *row) for row in rows} == {w for w in weights if w[0] == layer}
+        outs = np.flatnonzero(found[f"bias{layer}"][0]).tolist()
+        assert {(layer, out) for out in outs} == {b for b in biases if b[0] == layer}
+    assert effective_nonzeros(nets).tolist() == [len(weights) + len(biases)]
+    assert disconnected(nets) == nonzeros(nets) - effective_nonzeros(nets)
 
 
 @settings(max_examples=150, deadline=None)
@@ -180,6 +217,42 @@ def test_compact_trains_as_the_whole_network_does() -> None:
         smaller += small.network != nets.network
         np.testing.assert_allclose(descend(small), descend(nets), atol=1e-9)
     assert smaller > 6
+
+
+@pytest.mark.parametrize("name", ["loop", "fused"])
+def test_trainers_train_the_compacted_network_alike(name: str) -> None:
+    """Only rounding differs: the same minibatches, 20 steps with momentum and weight decay."""
+    task, recipe, smaller = make_task(640), Recipe(epochs=4, lr=0.1), 0
+    for seed in range(8):
+        nets = make_nets(NetShape.parse("6,5,4"), seed, 0.4, pruned_biases=seed % 2 == 0)
+        keys = RunKeys.make(seed, np.arange(1), ["0.1:cosine"], np.zeros(1, int))
+        small = compact(nets)
+        smaller += small.network != nets.network
+        trained = [get_trainer(name).fit(n, task, recipe, keys) for n in (small, nets)]
+        found, expected = [outputs(n.network.shape, n.params, task.x) for n in trained]  # type: ignore[attr-defined]
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+        np.testing.assert_array_equal(effective_nonzeros(trained[0]), effective_nonzeros(nets))
+    assert smaller > 4
+
+
+def test_many_wide_networks_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, rng = NetShape.parse("24,24,24"), np.random.default_rng(0)
+    masks: Named = {}
+    for layer, size in enumerate(shape.layers):
+        masks[f"weight{layer}"] = (rng.random((200, *size)) < 0.03).astype(np.float32)
+        masks[f"bias{layer}"] = (rng.random((200, size[0])) < 0.9).astype(np.float32)
+    nets = NetBatch(MLP(shape), masks, masks, masks)
+    whole = nonzeros(nets), effective_nonzeros(nets), disconnected(nets), biases_kept(nets)
+    assert len(set(whole[1])) > 5 and (whole[2] > 0).any()
+    monkeypatch.setattr(connectivity, "_CHUNK", 5 * shape.parameters)
+    tracemalloc.start()
+    few = nonzeros(nets), effective_nonzeros(nets), disconnected(nets), biases_kept(nets)
+    assert tracemalloc.get_traced_memory()[1] < 40 * shape.parameters
+    tracemalloc.stop()
+    for found, expected in zip(few, whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    none = nets[:0]
+    assert [len(f(none)) for f in (nonzeros, effective_nonzeros, biases_kept)] == [0, 0, 0]
 
 
 def named(weights: list[list[list[int]]], biases: list[list[int]]) -> Named:

@@ -93,10 +93,10 @@ def network(
     boxes, width, height = lay_out([np.flatnonzero(kept) for kept in alive])
     figure = new_figure(width, height)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    norm = _norm(w, b)
-    dead = _dead(w, b, plane(_SIDE, reach) if task is None else task.x)
-    _draw_edges(axes, w, boxes, norm, dead)
-    _draw_neurons(axes, w, b, boxes, norm, dead, reach)
+    norm = weight_norm(w, b)
+    dead = dead_neurons(w, b, plane(_SIDE, reach) if task is None else task.x)
+    draw_edges(axes, w, boxes, norm, dead)
+    draw_neurons(axes, w, b, boxes, norm, dead, reach)
     _draw_heads(axes, boxes, height)
     if accuracy is None and task is not None:
         accuracy = float(((logits(w, b, task.x) > 0) == (task.y == 1)).mean())
@@ -106,9 +106,9 @@ def network(
     title += f" ({count(absent, 'neuron')} without connections not drawn)" if absent else ""
     axes.text(MARGIN, height - 0.08, title, va="top", fontsize=8.5)
     beyond = any(bool((np.abs(bias) > norm.vmax).any()) for bias in b)
-    _draw_key(axes, norm, boxes, beyond)
+    draw_key(axes, norm, boxes, beyond)
     if any(dead[layer][neuron] for layer, column in enumerate(boxes) for neuron in column):
-        _draw_dead_key(axes, "by no point" if task is not None else "nowhere")
+        draw_dead_key(axes, "by no point" if task is not None else "nowhere")
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.set_axis_off()
     return figure
@@ -145,7 +145,9 @@ def _connected(weights: Sequence[F32]) -> list[npt.NDArray[np.bool_]]:
     return [np.ones(weights[0].shape[1], bool), *inner, np.ones(1, bool)]
 
 
-def _dead(weights: Sequence[F32], biases: Sequence[F32], x: F32) -> list[npt.NDArray[np.bool_]]:
+def dead_neurons(
+    weights: Sequence[F32], biases: Sequence[F32], x: F32
+) -> list[npt.NDArray[np.bool_]]:
     """Neurons that no row of ``x`` activates, bool [neuron] a column."""
     inner: list[npt.NDArray[np.bool_]] = [
         np.asarray((layer <= 0).all(axis=0)) for layer in activations(weights, biases, x)[:-1]
@@ -153,7 +155,8 @@ def _dead(weights: Sequence[F32], biases: Sequence[F32], x: F32) -> list[npt.NDA
     return [np.zeros(weights[0].shape[1], bool), *inner, np.zeros(1, bool)]
 
 
-def _norm(weights: Sequence[F32], biases: Sequence[F32]) -> Normalize:
+def weight_norm(weights: Sequence[F32], biases: Sequence[F32]) -> Normalize:
+    """The scale of colours and widths: symmetric, to the largest weight or bias."""
     largest = max(1e-6, *(float(np.abs(weight).max()) for weight in weights))
     bias = max(float(np.abs(bias).max()) for bias in biases)
     # One huge bias would fade all lines: it is drawn at the end of the scale, and the key
@@ -162,14 +165,15 @@ def _norm(weights: Sequence[F32], biases: Sequence[F32]) -> Normalize:
     return Normalize(-largest, largest, clip=True)
 
 
-def _draw_edges(
+def draw_edges(
     axes: Axes,
     weights: Sequence[F32],
     boxes: Sequence[Column],
     norm: Normalize,
     dead: Sequence[npt.NDArray[np.bool_]],
+    sized: Sequence[Column] | None = None,
 ) -> None:
-    """All lines, the weak ones below the strong ones."""
+    """All lines, the weak ones below the strong ones; as wide as suits ``sized``, or ``boxes``."""
     edges = []
     for layer, weight in enumerate(weights):
         for out, into in zip(*np.nonzero(weight), strict=True):
@@ -184,7 +188,7 @@ def _draw_edges(
             [path for _, _, path in edges],
             facecolors="none",
             edgecolors=colours,
-            linewidths=[_line_width(value, norm, boxes) for value, _, _ in edges],
+            linewidths=[_line_width(value, norm, sized or boxes) for value, _, _ in edges],
             capstyle="butt",
             zorder=1,
             gid="edges",
@@ -199,7 +203,7 @@ def _line_width(value: float, norm: Normalize, boxes: Sequence[Column]) -> float
     return 0.35 + min(max(7.5 * smallest, 1.6), 4.2) * abs(value) / float(norm.vmax or 1)
 
 
-def _draw_neurons(
+def draw_neurons(
     axes: Axes,
     weights: Sequence[F32],
     biases: Sequence[F32],
@@ -208,6 +212,7 @@ def _draw_neurons(
     dead: Sequence[npt.NDArray[np.bool_]],
     reach: float,
 ) -> None:
+    """Pictures of the neurons in ``boxes``, with their biases; dead ones crossed out."""
     grid = plane(_SIDE, reach)
     layers = [grid, *activations(weights, biases, grid)]
     for layer, column in enumerate(boxes):
@@ -224,7 +229,7 @@ def _draw_neurons(
                 active = np.where(value > 0, value / max(float(value.max()), 1e-12), np.nan)
                 _picture(axes, active, box, ACTIVE)
             if layer > 0 and biases[layer - 1][neuron] != 0:
-                _bias(axes, float(biases[layer - 1][neuron]), box, norm)
+                draw_bias(axes, float(biases[layer - 1][neuron]), box, norm)
             if dead[layer][neuron]:
                 _cross_out(axes, box)
 
@@ -242,8 +247,9 @@ def _frame(axes: Axes, box: Box, colour: str) -> None:
                              zorder=4))  # fmt: skip
 
 
-def _bias(axes: Axes, value: float, box: Box, norm: Normalize) -> None:
-    size = min(max(0.24 * box.side, 0.07), 0.13)
+def draw_bias(axes: Axes, value: float, box: Box, norm: Normalize) -> None:
+    """The square at a picture's corner."""
+    size = min(max(0.24 * box.side, 0.07), 0.13, 0.5 * box.side)
     left, _, bottom, _ = box.extent
     axes.add_patch(Rectangle((left, bottom), size, size, fc=SIGNED(norm(value)), ec="white",
                              lw=0.7, zorder=5, gid="bias"))  # fmt: skip
@@ -263,7 +269,7 @@ def _draw_heads(axes: Axes, boxes: Sequence[Column], height: float) -> None:
             axes.text(box.x, height - TOP + 0.1, name, ha="center", va="center", color=GREY)
 
 
-def _draw_key(axes: Axes, norm: Normalize, boxes: Sequence[Column], beyond: bool) -> None:
+def draw_key(axes: Axes, norm: Normalize, boxes: Sequence[Column], beyond: bool) -> None:
     """Along the foot: colour and width of weights, the bias square, the scale of activations."""
     y, left, length = _KEY, MARGIN + 0.45, 1.5
     largest = float(norm.vmax or 1)
@@ -280,7 +286,8 @@ def _draw_key(axes: Axes, norm: Normalize, boxes: Sequence[Column], beyond: bool
     axes.text(5.06, y, "max", va="center")
 
 
-def _draw_dead_key(axes: Axes, where: str) -> None:
+def draw_dead_key(axes: Axes, where: str) -> None:
+    """What a crossed-out picture is, right of the other keys."""
     box = Box(5.62, _KEY, 0.18)
     _frame(axes, box, INK)
     _cross_out(axes, box)
