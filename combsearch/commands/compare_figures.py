@@ -1,0 +1,177 @@
+"""The figures of a comparison: Pareto plots, accuracy by budget, disconnected parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from combsearch import plots
+from combsearch.comparison import Group, SearchRun, Tries, joined, lowest, sparsest_saved
+from combsearch.comparison.bounds import EXISTS, TRAINED
+from combsearch.comparison.tries import methods_of, widths_of
+from combsearch.connectivity import nonzeros
+from combsearch.prune_rows import saved_net
+from combsearch.saved_network import load_network
+from combsearch.tasks import Task
+
+_SEARCH_LINES = {TRAINED: "search, trained", EXISTS: "search, exists"}
+Runs = tuple[npt.NDArray[Any], npt.NDArray[np.float64]]
+
+
+def draw_comparison(
+    folder: Path,
+    report: Mapping[str, Any],
+    found: Sequence[Group],
+    searches: Sequence[SearchRun],
+    task: Task,
+) -> list[Path]:
+    """Write the figures of every group; their paths. Several groups have a folder each."""
+    files: list[Path] = []
+    for group in found:
+        own = folder if len(found) == 1 else folder / _plain(group.label)
+        files += _draw_group(own, group, searches, report["targets"])
+        if task.inputs == 2 and task.classes == 2:
+            files += _draw_networks(own, group, searches, report["targets"], task)
+    return files
+
+
+def _draw_group(
+    folder: Path, group: Group, searches: Sequence[SearchRun], targets: Sequence[float]
+) -> list[Path]:
+    files = []
+
+    def save(name: str, figure: Any) -> None:
+        files.append(folder / f"{name}.png")
+        plots.save(figure, files[-1])
+
+    tries, lines = group.tries, search_lines(searches, group.start)
+    methods, widths = methods_of(tries), widths_of(tries)
+    if not len(tries.ok):
+        return files  # the table says that all runs collapsed or diverged
+    panels = {}
+    for width in widths:
+        runs = method_runs(tries[tries.width == width], methods)
+        if not any(len(x) for x, _ in runs.values()):
+            continue
+        panels[f"width {width}"] = runs
+        save(
+            f"pareto-w{width}", plots.pareto(runs, targets, lines, _title(group, f"width {width}"))
+        )
+    save("pareto-all", plots.pareto_grid(panels, targets, lines))
+    best = plots.pareto(
+        method_runs(tries, methods), targets, lines, _title(group, "best of all widths")
+    )
+    save("best-of-widths", best)
+    save("disconnected", plots.disconnected(_disconnected(tries)))
+    for method in methods:
+        save(f"budgets-{_plain(method)}", plots.accuracy_by_budget(_rows(group, method), targets))
+    return files
+
+
+def _draw_networks(
+    folder: Path,
+    group: Group,
+    searches: Sequence[SearchRun],
+    targets: Sequence[float],
+    task: Task,
+) -> list[Path]:
+    """The bounds' networks and the sparsest saved one of each method, a figure a target."""
+    files = []
+    for target in targets:
+        shown = [*_bound_networks(searches, group.start, target), *_pruned(group, target)]
+        if shown:
+            files.append(folder / f"networks-{target:.10g}.png")
+            plots.save(plots.pruned_beside(shown, task), files[-1])
+    return files
+
+
+def _bound_networks(searches: Sequence[SearchRun], start: str, target: float) -> list[plots.Pruned]:
+    """The networks behind the bounds, where the searches saved them."""
+    shown = []
+    for kind, label in _SEARCH_LINES.items():
+        bound = lowest(searches, kind, start, target)
+        if bound is not None:
+            source = Path(bound.found.source)
+            path = source / "best.npz" if source.is_dir() else source
+            nets = load_network(path) if path.is_file() else None
+            if nets is not None and int(nonzeros(nets)[0]) == bound.found.nonzeros:
+                shown.append(plots.Pruned(label, nets, bound.found.accuracy))
+    return shown
+
+
+def _pruned(group: Group, target: float) -> list[plots.Pruned]:
+    """Of every method that reaches the target, the sparsest network that was saved."""
+    shown = []
+    for method in methods_of(group.tries):
+        saved = sparsest_saved(group.tries.of_method(method), target)
+        if saved is not None:
+            rows = group.runs[int(saved.source[0])].rows
+            row = rows.slice(int(saved.row[0]), 1).to_pylist()[0]
+            name = f"{plots.method_name(method)}, width {int(saved.width[0])}"
+            shown.append(plots.Pruned(name, saved_net(row), row["accuracy"]))
+    return shown
+
+
+def _title(group: Group, what: str) -> str:
+    return f"{what}, from {group.label}"
+
+
+def _plain(text: str) -> str:
+    """``text`` as a file's name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)[:80].strip("-.") or "x"
+
+
+def search_lines(searches: Sequence[SearchRun], start: str) -> dict[str, Runs]:
+    """The frontiers of all searches of a kind, by the label that figures give it."""
+    found = {label: joined(searches, kind, start) for kind, label in _SEARCH_LINES.items()}
+    return {
+        label: (
+            np.array([one.nonzeros for one in steps], np.int64),
+            np.array([one.accuracy for one in steps], np.float64),
+        )
+        for label, steps in found.items()
+        if steps
+    }
+
+
+def method_runs(tries: Tries, methods: Sequence[str]) -> dict[str, Runs]:
+    """Nonzeros and accuracy of the runs that count, by method; none of a method that has none."""
+    ok = tries.ok
+    own = {method: ok.method == method for method in methods}
+    there = set(methods_of(tries))
+    return {m: (ok.nonzeros[o], ok.accuracy[o]) for m, o in own.items() if m in there}
+
+
+def _disconnected(tries: Tries) -> dict[str, dict[str, Runs]]:
+    """Mean share of disconnected parameters by width, method and budget, of runs that count."""
+    ok = tries.ok
+    panels: dict[str, dict[str, Runs]] = {}
+    for width in widths_of(ok):
+        lines = {}
+        for method in methods_of(tries):
+            own = ok.of_method(method, width)
+            if len(own):
+                share = (own.nonzeros - own.effective_nonzeros) / np.maximum(own.nonzeros, 1)
+                budgets, place = np.unique(own.budget, return_inverse=True)
+                mean = np.bincount(place.reshape(-1), share) / np.bincount(place.reshape(-1))
+                lines[method] = (budgets, mean)
+        panels[f"width {width}"] = lines
+    return panels
+
+
+def _rows(group: Group, method: str) -> pa.Table:
+    """The rows of a method, those that two sweeps hold once."""
+    tables = []
+    columns = ["method", "width", "budget", "cell", "accuracy", "status"]
+    for place, run in enumerate(group.runs):
+        counted = group.tries.row[group.tries.source == place]
+        rows = run.rows.select(columns).take(pa.array(counted))
+        tables.append(rows.filter(pc.equal(rows["method"], method)))
+    return pa.concat_tables(tables)
