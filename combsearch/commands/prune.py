@@ -73,8 +73,7 @@ def _sweep(plan: PrunePlan, store: RunStore, course: SweepCourse, jobs: int) -> 
     """Train what is missing; how many runs that were."""
     if course.complete():
         return 0
-    if plan.trainer == "fused":
-        compile_kernel()
+    compile_kernel(plan.trainer)
     jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_SECONDS))
     with Progress("prune") as progress:
         watch = _Watch(plan, course, progress)
@@ -104,10 +103,10 @@ class _Watch:
         self._progress.show(1 - left / whole, self._note(shard, left))
 
     def _note(self, shard: Shard, left: float) -> str:
-        """As ``snip at width 16 done, 414 runs now, 18,954 in all, 1 h 03 min left``."""
+        """As ``snip at width 16, 414 runs now, 18,954 in all, 1 h 03 min left``."""
         group = self._plan.group_of(shard.first)
         parts = [
-            f"{group.method} at width {group.width} done",
+            f"{group.method} at width {group.width}",
             f"{self.runs:,} runs now, {self._all:,} in all",
         ]
         work = self._work_rate.per_second()

@@ -14,6 +14,7 @@ from combsearch.progress import Progress, Rate, duration
 from combsearch.search.course import Course
 from combsearch.search.running import Outcome
 from combsearch.store import RunStore, Shard
+from combsearch.trainers import get_trainer
 
 
 def log(text: str) -> None:
@@ -21,14 +22,16 @@ def log(text: str) -> None:
     print(f"combsearch: {text}", file=sys.stderr, flush=True)
 
 
-def compile_kernel() -> None:
-    """Compile the kernel here once, so that workers find it on disk."""
+def compile_kernel(trainer: str = "fused") -> None:
+    """Compile the kernel of a trainer, if it has one, here once: workers find it on disk."""
+    prepare = getattr(get_trainer(trainer), "prepare", None)
+    if prepare is None:
+        return
     from combsearch.kernels.cache import cache_folder
-    from combsearch.trainers.fused import FusedTrainer
 
     if not any(cache_folder().rglob("*.nbi")):
         log("compiling the kernel: this takes about 15 s, once on this machine")
-    FusedTrainer().prepare()
+    prepare()
 
 
 def sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:

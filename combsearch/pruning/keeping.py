@@ -65,12 +65,17 @@ def top(scores: npt.NDArray[Any], keep: Integers) -> Bits:
     scores = np.where(np.isnan(scores), -np.inf, scores)
     kept = np.zeros(scores.shape, np.bool_)
     for row, one, k in zip(kept, scores, keep, strict=True):
-        if k <= 0:
-            continue
-        threshold = np.partition(one, -k)[-k]
-        row[:] = one > threshold
-        row[np.flatnonzero(one == threshold)[: k - np.count_nonzero(row)]] = True
+        if k > 0:
+            threshold = _threshold(one, int(k))
+            row[:] = one > threshold
+            row[np.flatnonzero(one == threshold)[: k - np.count_nonzero(row)]] = True
     return kept
+
+
+def _threshold(scores: npt.NDArray[Any], k: int) -> Any:
+    """The ``k``-th largest; quick where most are -inf, as for weights that are gone already."""
+    candidates = scores[scores > -np.inf]
+    return np.partition(candidates, -k)[-k] if k <= len(candidates) else -np.inf
 
 
 def kth_largest(scores: npt.NDArray[Any], k: Integers) -> npt.NDArray[Any]:
