@@ -1,4 +1,4 @@
-"""Trainers by name: loop (the slow oracle), vmap (torch.func), fused (compiled kernels)."""
+"""Trainers by name: loop (slow oracle), vmap (torch.func), fused and sparse (compiled kernels)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ TRAINERS = {
     "auto": "combsearch.trainers.auto:AutoTrainer",
     "fused": "combsearch.trainers.fused:FusedTrainer",
     "loop": "combsearch.trainers.loop:LoopTrainer",
+    "sparse": "combsearch.trainers.sparse:SparseTrainer",
     "vmap": "combsearch.trainers.vmap:VmapTrainer",
 }
 
