@@ -40,6 +40,7 @@ except ValueError as error:  # of COMBSEARCH_LANES
 
 Floats = npt.NDArray[np.float32]
 _MINIBATCH_BYTES = 2**26  # minibatches held at once: the 50 epochs of the spiral take 30 MB
+_CALL_WORK = 2 * 10**8  # steps x kept parameters of a call, two seconds: no signal interrupts it
 _KEPT = 2  # sets of minibatches that are kept between calls
 
 
@@ -108,10 +109,13 @@ def _fit_block(
     rates, recipe = plan.rates.astype(np.float32), plan.recipe
     for first, last, batches in _segments(task, plan, block):
         for i in own:
-            sparse.train(
-                w[i], v[i], m[i], rates[i], batches, widths, batch=recipe.batch_size, first=first,
-                last=last, momentum=recipe.momentum, decay=recipe.weight_decay,
-            )  # fmt: skip
+            size = max(1, _CALL_WORK // max(1, np.count_nonzero(m[i])))
+            for start in range(first, last, size):
+                sparse.train(
+                    w[i], v[i], m[i], rates[i], batches, widths, batch=recipe.batch_size,
+                    first=start, last=min(start + size, last), momentum=recipe.momentum,
+                    decay=recipe.weight_decay,
+                )  # fmt: skip
 
 
 def _segments(task: Task, plan: Plan, block: int) -> Iterator[tuple[int, int, Floats]]:
