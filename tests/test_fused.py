@@ -31,7 +31,7 @@ from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch, score
 from combsearch.rng import RESTART_BLOCK, RunKeys, uniform
 from combsearch.tasks.base import Task
-from combsearch.trainers import fused
+from combsearch.trainers import kernel_data
 from combsearch.trainers.fused import FusedTrainer
 from combsearch.trainers.loop import LoopTrainer
 
@@ -200,18 +200,18 @@ def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     partly = FUSED.fit(nets, task, recipe, keys, slice(70, 300))
     epoch = 66 * cpu.padded(5) * 3 * 4
     held: list[int] = []
-    original = fused._Minibatches
+    original = kernel_data.Minibatches
 
     def watched(*arguments: Any) -> Any:
         batches = original(*arguments)
-        held.append(batches._epochs.nbytes)
+        held.append(batches.room.nbytes)
         return batches
 
-    monkeypatch.setattr(fused, "_Minibatches", watched)
+    monkeypatch.setattr(kernel_data, "Minibatches", watched)
     for size, epochs in ((1, 1), (epoch, 1), (2 * epoch + 1, 2), (5 * epoch, 5), (2**30, 6)):
-        monkeypatch.setattr(fused, "_MINIBATCH_BYTES", size)
+        monkeypatch.setattr(kernel_data, "_BYTES", size)
         held.clear()
-        fused._minibatches.cache_clear()
+        kernel_data.kept.clear()
         assert_same_bits(FUSED.fit(nets, task, recipe, keys), whole)
         assert max(held) == epochs * epoch
         assert_same_bits(FUSED.fit(nets, task, recipe, keys, slice(70, 300)), partly)
@@ -440,7 +440,7 @@ def test_minibatches_of_one_task_never_serve_another() -> None:
     recipe = recipes(cells, epochs=3)
     results = []
     for task in (first, second, flipped):
-        fused._minibatches.cache_clear()
+        kernel_data.kept.clear()
         results.append(FUSED.fit(nets, task, recipe, keys))
     assert all((vectors(a) != vectors(b)).any() for a, b in itertools.pairwise(results))
     for _ in range(2):
@@ -451,13 +451,13 @@ def test_minibatches_of_one_task_never_serve_another() -> None:
 def test_minibatches_are_kept_by_content_and_notice_a_change_in_place() -> None:
     nets, keys = make_nets((2, 4, 3, 1), ["0.05:cosine"])
     task, recipe = make_task(), Recipe(epochs=3)
-    fused._minibatches.cache_clear()
+    kernel_data.kept.clear()
     before = FUSED.fit(nets, task, recipe, keys)
     FUSED.fit(nets, make_task(), recipe, keys)
-    assert fused._minibatches.cache_info().hits == 1
+    assert len(kernel_data.kept) == 1
     task.x[:] *= 2
     changed = FUSED.fit(nets, task, recipe, keys)
-    fused._minibatches.cache_clear()
+    kernel_data.kept.clear()
     assert_same_bits(FUSED.fit(nets, task, recipe, keys), changed)
     assert (vectors(changed) != vectors(before)).any()
 
@@ -465,7 +465,7 @@ def test_minibatches_are_kept_by_content_and_notice_a_change_in_place() -> None:
 def test_minibatches_differ_by_seed_block_batch_size_and_epoch() -> None:
     nets, keys = make_nets((2, 4, 3, 1), ["0.05:cosine"], [0])
     task, results = make_task(), []
-    fused._minibatches.cache_clear()
+    kernel_data.kept.clear()
     for clear in (False, True):
         found = []
         for seed, restart, batch, steps in (
@@ -477,7 +477,7 @@ def test_minibatches_differ_by_seed_block_batch_size_and_epoch() -> None:
             (0, 0, 32, slice(20, 40)),
         ):
             if clear:
-                fused._minibatches.cache_clear()
+                kernel_data.kept.clear()
             key = dataclasses.replace(keys, seed=seed, restart=np.array([restart]))
             recipe = Recipe(epochs=4, batch_size=batch, schedule=Schedule("constant"))
             found.append(vectors(FUSED.fit(nets, task, recipe, key, steps)).tobytes())

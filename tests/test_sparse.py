@@ -33,8 +33,7 @@ from combsearch.errors import UsageError
 from combsearch.kernels import sparse
 from combsearch.nets import NetBatch, score
 from combsearch.rng import RESTART_BLOCK, RunKeys
-from combsearch.trainers import get_trainer
-from combsearch.trainers import sparse as trainer_module
+from combsearch.trainers import get_trainer, kernel_data
 from combsearch.trainers.fused import FusedTrainer
 from combsearch.trainers.loop import LoopTrainer
 from combsearch.trainers.sparse import SparseTrainer
@@ -263,8 +262,8 @@ def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     partly = SPARSE.fit(nets, task, recipe, keys, slice(70, 300))
     epoch = 66 * sparse.padded(5) * 3 * 4
     for size in (1, epoch, 2 * epoch + 1, 5 * epoch):
-        monkeypatch.setattr(trainer_module, "_MINIBATCH_BYTES", size)
-        trainer_module._minibatches_kept.clear()
+        monkeypatch.setattr(kernel_data, "_BYTES", size)
+        kernel_data.kept.clear()
         assert_same_bits(SPARSE.fit(nets, task, recipe, keys), whole)
         assert_same_bits(SPARSE.fit(nets, task, recipe, keys, slice(70, 300)), partly)
 
@@ -423,10 +422,10 @@ def test_networks_diverge_where_those_of_the_loop_do() -> None:
 def test_minibatches_are_kept_by_content_and_notice_a_change_in_place() -> None:
     nets, keys = make_nets(CUBE, ["0.05:cosine"])
     task, recipe = make_task(), Recipe(epochs=3)
-    trainer_module._minibatches_kept.clear()
+    kernel_data.kept.clear()
     before = SPARSE.fit(nets, task, recipe, keys)
     SPARSE.fit(nets, make_task(), recipe, keys)
-    assert len(trainer_module._minibatches_kept) == 1
+    assert len(kernel_data.kept) == 1
     results = [before]
     for change in ("x", "y"):
         if change == "x":
@@ -434,7 +433,7 @@ def test_minibatches_are_kept_by_content_and_notice_a_change_in_place() -> None:
         else:
             task.y[:] = 1 - task.y
         found = SPARSE.fit(nets, task, recipe, keys)
-        trainer_module._minibatches_kept.clear()
+        kernel_data.kept.clear()
         assert_same_bits(SPARSE.fit(nets, task, recipe, keys), found)
         assert (vectors(found) != vectors(results[-1])).any()
         results.append(found)
