@@ -17,7 +17,7 @@ from combsearch.commands.mask_report import best_network, course_saved, make_rep
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
-from combsearch.commands.running import Watch, compile_kernel, log, sessions
+from combsearch.commands.running import Watch, compile_kernel, log, sessions, sound_shards
 from combsearch.engines import cores, local_engine
 from combsearch.progress import Progress
 from combsearch.search.course import Course
@@ -51,9 +51,7 @@ def mask_search_command(config: MaskConfig, options: Options) -> dict[str, Any]:
 
 def begin(plan: MaskPlan, store: RunStore, quarantine: bool = True) -> Course:
     """Where the search stands; with ``quarantine`` damaged shards are set aside."""
-    found = store.verify(quarantine)
-    for name, reason in found.quarantined if quarantine else ():
-        log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
+    valid = sound_shards(store, quarantine)
     success = None
     config = plan.config
     if not config.every_level:
@@ -69,7 +67,7 @@ def begin(plan: MaskPlan, store: RunStore, quarantine: bool = True) -> Course:
         ]
     )
     return Course(
-        plan.shards, nonzeros, work, found.valid, success, not config.every_level, config.beyond
+        plan.shards, nonzeros, work, valid, success, not config.every_level, config.beyond
     )
 
 

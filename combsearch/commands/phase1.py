@@ -17,7 +17,7 @@ from combsearch.commands.estimate import estimate, estimate_text
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
-from combsearch.commands.running import Watch, compile_kernel, log, sessions
+from combsearch.commands.running import Watch, compile_kernel, sessions, sound_shards
 from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
 from combsearch.engines import cores, local_engine
@@ -69,10 +69,7 @@ def _search(plan: Plan, store: RunStore, jobs: int) -> int:
     Args:
         jobs: worker processes; 0 takes one a core, but none that would hardly start in time.
     """
-    found = store.verify()
-    for name, reason in found.quarantined:
-        log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
-    course = phase1.begin(plan, store, found.valid)
+    course = phase1.begin(plan, store, sound_shards(store, quarantine=True))
     if course.complete():
         return 0
     if plan.trainer == "fused":

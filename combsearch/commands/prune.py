@@ -15,7 +15,7 @@ from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
 from combsearch.commands.prune_estimate import cost_line, estimate, estimate_text
 from combsearch.commands.prune_report import make_report, report_text
-from combsearch.commands.running import compile_kernel, log, sessions
+from combsearch.commands.running import compile_kernel, log, sessions, sound_shards
 from combsearch.engines import cores, local_engine
 from combsearch.progress import Progress, Rate, duration
 from combsearch.prune_config import PruneConfig
@@ -44,10 +44,7 @@ def prune_command(config: PruneConfig, options: Options) -> dict[str, Any]:
 
 def begin(plan: PrunePlan, store: RunStore, quarantine: bool = True) -> SweepCourse:
     """Where the sweep stands; with ``quarantine`` damaged shards are set aside."""
-    found = store.verify(quarantine)
-    for name, reason in found.quarantined if quarantine else ():
-        log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
-    return SweepCourse(plan, found.valid)
+    return SweepCourse(plan, sound_shards(store, quarantine))
 
 
 def _run(plan: PrunePlan, folder: Path, options: Options) -> tuple[dict[str, Any], str]:

@@ -34,6 +34,14 @@ def compile_kernel(trainer: str = "fused") -> None:
     prepare()
 
 
+def sound_shards(store: RunStore, quarantine: bool) -> list[Shard]:
+    """Ranges of the sound shards; with ``quarantine`` damaged ones are set aside, with a word."""
+    found = store.verify(quarantine)
+    for name, reason in found.quarantined if quarantine else ():
+        log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
+    return found.valid
+
+
 def sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:
     """The commands that trained something for this run, this one last, and what each ran on."""
     try:

@@ -28,7 +28,7 @@ from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RunKeys
 from combsearch.saved_network import load_network
 from combsearch.search.grid import sample_work
-from combsearch.search.plan import NUMERICS, SettingError, blame, trainer_name
+from combsearch.search.plan import NUMERICS, SettingError, blame, check_counts, trainer_name
 from combsearch.search.racing import race_share
 from combsearch.search_config import ExhaustConfig, Phase2Config
 from combsearch.store import Shard
@@ -99,18 +99,7 @@ class MaskPlan:
         """
         with blame("task"):
             task = load_task(config.task)
-        if config.batch_size > task.points:
-            raise SettingError(
-                f"batch_size is {config.batch_size}, more than the {task.points} points of task"
-                f" {task.name!r}",
-                "batch_size",
-            )
-        if config.restarts * len(config.cells) > _MOST_RUNS:
-            raise SettingError(
-                f"restarts is {config.restarts}, with {len(config.cells)} cells it must be at most"
-                f" {_MOST_RUNS // len(config.cells)}",
-                "restarts",
-            )
+        check_counts(config, task, _MOST_RUNS)
         initial: NetBatch | None = None
         untried: tuple[int, ...] = ()
         if isinstance(config, Phase2Config):

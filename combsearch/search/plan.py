@@ -73,18 +73,7 @@ class Plan:
         outputs = 1 if task.classes == 2 else task.classes
         with blame("depth" if config.depth > MAX_DEPTH else "width"):
             grid = dense_grid(config.width, config.depth, task.inputs, outputs)
-        if config.restarts * len(config.cells) > _MOST_RUNS:
-            raise SettingError(
-                f"restarts is {config.restarts}, with {len(config.cells)} cells it must be at most"
-                f" {_MOST_RUNS // len(config.cells)}: a shape is saved in one piece",
-                "restarts",
-            )
-        if config.batch_size > task.points:
-            raise SettingError(
-                f"batch_size is {config.batch_size}, more than the {task.points} points of task"
-                f" {task.name!r}",
-                "batch_size",
-            )
+        check_counts(config, task, _MOST_RUNS, ": a shape is saved in one piece")
         with blame("trainer"):
             nets, _ = dense_nets(grid.shape(0), config, range(1))
             trainer = trainer_name(config.trainer, nets, task)
@@ -166,6 +155,26 @@ def dense_nets(shape: NetShape, config: SearchConfig, restarts: range) -> tuple[
         np.tile(np.array(restarts), len(cells)),
     )
     return NetBatch.create(MLP(shape, config.width), keys, mask), keys
+
+
+def check_counts(config: Any, task: Task, most_runs: int, why: str = "") -> None:
+    """Refuse more runs than ``most_runs`` of one thing, all cells together, and too large batches.
+
+    Raises:
+        SettingError: with ``why`` there can be no more runs.
+    """
+    if config.restarts * len(config.cells) > most_runs:
+        raise SettingError(
+            f"restarts is {config.restarts}, with {len(config.cells)} cells it must be at most"
+            f" {most_runs // len(config.cells)}{why}",
+            "restarts",
+        )
+    if config.batch_size > task.points:
+        raise SettingError(
+            f"batch_size is {config.batch_size}, more than the {task.points} points of task"
+            f" {task.name!r}",
+            "batch_size",
+        )
 
 
 def trainer_name(name: str, nets: NetBatch, task: Task) -> str:

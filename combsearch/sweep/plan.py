@@ -32,7 +32,7 @@ from combsearch.rng import RESTART_BLOCK, RunKeys
 from combsearch.saved_network import load_network
 from combsearch.search.mask_plan import network_digest
 from combsearch.search.mask_training import with_leading_block
-from combsearch.search.plan import SettingError, blame, trainer_name
+from combsearch.search.plan import SettingError, blame, check_counts, trainer_name
 from combsearch.store import Shard
 from combsearch.sweep.cost import dense_seconds, run_seconds
 from combsearch.tasks import Task, load_task
@@ -124,7 +124,7 @@ class PrunePlan:
         """
         with blame("task"):
             task = load_task(config.task)
-        _check_counts(config, task)
+        check_counts(config, task, _MOST_RUNS, ": the runs of a budget are saved in one piece")
         groups = _groups(config, task)
         with blame("trainer"):
             trainer = _trainer(config, groups[0].shape, task)
@@ -285,21 +285,6 @@ def _groups(config: PruneConfig, task: Task) -> tuple[Group, ...]:
             groups.append(Group(method, width, shape, budgets[width], rank))
             rank += len(budgets[width])
     return tuple(groups)
-
-
-def _check_counts(config: PruneConfig, task: Task) -> None:
-    if config.batch_size > task.points:
-        raise SettingError(
-            f"batch_size is {config.batch_size}, more than the {task.points} points of task"
-            f" {task.name!r}",
-            "batch_size",
-        )
-    if config.restarts * len(config.cells) > _MOST_RUNS:
-        raise SettingError(
-            f"restarts is {config.restarts}, with {len(config.cells)} cells it must be at most"
-            f" {_MOST_RUNS // len(config.cells)}: the runs of a budget are saved in one piece",
-            "restarts",
-        )
 
 
 def _check_budgets(
