@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from combsearch import runfile
 from combsearch.commands.output import say
 from combsearch.commands.runs import find_run
 from combsearch.commands.tables import shape_text
@@ -69,6 +70,11 @@ def find_network(text: str, runs: str) -> Path:
             f"{text} is neither a saved network ({' or '.join(SUFFIXES)}) nor a run folder"
         )
     if not os.path.isfile(best):
+        if (runfile.read_identity(folder) or {}).get("command") == "prune":
+            raise UsageError(
+                f"{folder} is a sweep of pruners, which has no single best network: `combsearch"
+                " compare` writes those that reach a target to its folder networks/"
+            )
         raise UsageError(f"{folder} holds no {BEST}: no run of it has been finished")
     return best
 

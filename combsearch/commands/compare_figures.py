@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from combsearch import plots
-from combsearch.comparison import Group, SearchRun, Tries, joined, lowest, sparsest_saved
+from combsearch.commands.compare_networks import save_networks, saved_successes
+from combsearch.comparison import Group, SearchRun, Tries, joined, lowest
 from combsearch.comparison.bounds import EXISTS, TRAINED
 from combsearch.comparison.tries import methods_of, widths_of
 from combsearch.connectivity import nonzeros
@@ -32,10 +33,11 @@ def draw_comparison(
     searches: Sequence[SearchRun],
     task: Task,
 ) -> list[Path]:
-    """Write the figures of every group; their paths. Several groups have a folder each."""
+    """Write figures and networks of every group; their paths. Several have a folder each."""
     files: list[Path] = []
     for group in found:
         own = folder if len(found) == 1 else folder / _plain(group.label)
+        files += save_networks(own / "networks", group, report["targets"], task.name)
         files += _draw_group(own, group, searches, report["targets"])
         if task.inputs == 2 and task.classes == 2:
             files += _draw_networks(own, group, searches, report["targets"], task)
@@ -108,15 +110,14 @@ def _bound_networks(searches: Sequence[SearchRun], start: str, target: float) ->
 
 def _pruned(group: Group, target: float) -> list[plots.Pruned]:
     """Of every method that reaches the target, the sparsest network that was saved."""
-    shown = []
-    for method in methods_of(group.tries):
-        saved = sparsest_saved(group.tries.of_method(method), target)
-        if saved is not None:
-            rows = group.runs[int(saved.source[0])].rows
-            row = rows.slice(int(saved.row[0]), 1).to_pylist()[0]
-            name = f"{plots.method_name(method)}, width {int(saved.width[0])}"
-            shown.append(plots.Pruned(name, saved_net(row), row["accuracy"]))
-    return shown
+    return [
+        plots.Pruned(
+            f"{plots.method_name(row['method'])}, width {row['width']}",
+            saved_net(row),
+            row["accuracy"],
+        )
+        for row, _ in saved_successes(group, target)
+    ]
 
 
 def _title(group: Group, what: str) -> str:
