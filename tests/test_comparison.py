@@ -42,7 +42,7 @@ from combsearch.nets import MLP, NetBatch, score
 from combsearch.prune_config import NINE, RANDOM
 from combsearch.prune_rows import kept_parameters, prune_table
 from combsearch.rows import rows_table
-from combsearch.saved_network import load_network, save_network
+from combsearch.saved_network import load_network, read_network, save_network
 from combsearch.search.mask_plan import network_digest
 from combsearch.search.sparse_nets import SparseNets, layers_of
 from combsearch.store import RunStore, Shard
@@ -722,12 +722,16 @@ def test_a_whole_comparison(
     assert shown["folder"] == str(folder) and shown == json.loads(json.dumps(report))
     saved = json.loads((folder / "comparison.json").read_bytes())
     assert saved["entries"] == shown["entries"]
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert names == {
         "comparison.json", "comparison.csv", "comparison.txt", "pareto-w4.png", "pareto-w8.png",
         "pareto-all.png", "best-of-widths.png", "disconnected.png", "budgets-gmp.png",
-        "budgets-snip.png", "budgets-my-Own.png", "networks-0.95.png",
+        "budgets-snip.png", "budgets-my-Own.png", "networks-0.95.png", "gmp-0.95.npz",
     }  # fmt: skip
+    network = read_network(folder / "networks" / "gmp-0.95.npz")
+    assert network.about["method"] == "gmp" and network.about["budget"] == 25
+    expected = score(ring_net(), load_task("circles")).correct
+    assert score(network.nets, load_task("circles")).correct == expected
     assert {Path(path).name for path in shown["files"]} == names
     found = entry_of(report, method="gmp", width=None)
     assert (found["gap"][TRAINED], found["accuracy_at_bound"][TRAINED]) == (7, None)
