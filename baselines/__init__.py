@@ -7,21 +7,16 @@ A method is a class with ``prune(nets, budget)`` (see ``combsearch.pruning``) an
 from __future__ import annotations
 
 import importlib
-import itertools
 from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from combsearch.config import Recipe
+from combsearch.baselines.given import given_budget, one_mlp
 from combsearch.errors import UsageError
-from combsearch.mask import NetShape
-from combsearch.nets import MLP, NetBatch
-from combsearch.pruning import Budget, Pruner, as_budgets
-from combsearch.registry import import_object, lookup
-from combsearch.rng import RunKeys
-from combsearch.tasks.base import Task
+from combsearch.pruning import Pruner
+from combsearch.registry import USERS_FAULT, fault_text, import_object, lookup
 
 __all__ = ["AT_INITIALISATION", "METHODS", "get_pruner", "initial_mask"]
 
@@ -55,15 +50,18 @@ def get_pruner(name: str, **options: Any) -> Pruner:
         options: fields of its class, such as ``steps=60`` of ``force``.
 
     Raises:
-        UsageError: there is no such method, it has no ``prune``, or no such option.
+        UsageError: there is no such method, it has no ``prune`` or no such option, or a
+            user's own cannot be made.
     """
     make = import_object("pruner", name) if ":" in name else _known(name)
     if not callable(make):
         raise UsageError(f"pruner {name!r} is {make!r}, it must be a class")
     try:
         found = make(**options)
-    except TypeError as error:
-        raise UsageError(f"pruner {name!r} does not take {sorted(options)}: {error}") from error
+    except USERS_FAULT as error:
+        lacks = "does not take" if isinstance(error, TypeError) else "cannot be made with"
+        how = f"{lacks} {sorted(options)}" if options else "cannot be made without arguments"
+        raise UsageError(f"pruner {name!r} {how}: {fault_text(error)}") from error
     if not callable(getattr(found, "prune", None)):
         raise UsageError(f"pruner {name!r} has no method prune(nets, budget)")
     return cast(Pruner, found)
@@ -102,51 +100,11 @@ def initial_mask(
         A 0/1 array [out, in] a layer. On collapse they are what the method made of it.
 
     Raises:
-        UsageError: unknown method, arrays that do not fit, or an impossible budget.
+        UsageError: unknown method, arrays that do not fit, or an impossible budget; the
+            message names the bad value.
     """
     where = {name: METHODS[name] for name in AT_INITIALISATION}
     lookup("method", method, where)
-    nets = _one_mlp(weights, biases)
-    index = np.asarray(batch_index, np.int64)
-    if index.ndim != 2 or not index.size:
-        raise UsageError(f"batch_index has shape {index.shape}, it must be [batch, point]")
-    found = get_pruner(method).prune(nets, _given(nets, x, y, index, budget, compat))
+    nets = one_mlp(weights, biases)
+    found = get_pruner(method).prune(nets, given_budget(nets, (x, y), batch_index, budget, compat))
     return [found.masks[name][0].astype(np.uint8) for name in nets.network.prunable]
-
-
-def _one_mlp(
-    weights: Sequence[npt.NDArray[np.float32]], biases: Sequence[npt.NDArray[np.float32]]
-) -> NetBatch:
-    shapes = [np.shape(w) for w in weights]
-    chained = all(a[0] == b[1] for a, b in itertools.pairwise(shapes) if len(b) > 1)
-    if not chained or [s[:1] for s in shapes] != [np.shape(b) for b in biases]:
-        raise UsageError(
-            f"weights {shapes} and biases {[np.shape(b) for b in biases]} are not those of an"
-            " MLP: [out, in] and [out] a layer, each layer as wide as the one before it is long"
-        )
-    params = {}
-    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        params[f"weight{layer}"] = np.asarray(weight, np.float32)[None].copy()
-        params[f"bias{layer}"] = np.asarray(bias, np.float32)[None].copy()
-    network = MLP(NetShape((int(shapes[0][1]), *(int(s[0]) for s in shapes))))
-    ones = {name: np.ones_like(p) for name, p in params.items()}
-    return NetBatch(network, params, ones, {name: np.zeros_like(p) for name, p in params.items()})
-
-
-def _given(
-    nets: NetBatch,
-    x: npt.NDArray[np.float32],
-    y: npt.NDArray[np.integer],
-    batch_index: npt.NDArray[np.int64],
-    budget: int,
-    compat: str,
-) -> Budget:
-    from combsearch.trainers import get_trainer
-
-    task = Task("given", np.asarray(x, np.float32), np.asarray(y, np.uint8))
-    recipe = Recipe(lr=0.1, momentum=0.9, batch_size=batch_index.shape[1])
-    keys = RunKeys.make(0, [0], [recipe.cell], [0])
-    return Budget(
-        as_budgets([budget], nets), task, (recipe,), keys, get_trainer("auto"), compat,
-        batch_index=batch_index,
-    )  # fmt: skip

@@ -27,7 +27,8 @@ def by_magnitude(nets: NetBatch, budget: Budget, keep: Integers) -> NetBatch:
     """``nets`` with the ``keep`` [net] weights of largest size, in ``paper`` mode one fewer."""
     scores = {name: np.abs(nets.params[name]) for name in nets.network.prunable}
     if budget.exact:
-        # A masked weight is 0 and never comes back, not even among others that are 0.
+        # A masked weight is 0 and does not come back, not even among others that are 0:
+        # only where too few have a size that is a number, since NaN counts as -inf too.
         kept = {n: np.where(nets.masks[n] != 0, s, -np.inf) for n, s in scores.items()}
         return keep_top(nets, kept, budget, keep)
     return masked(nets, above(flatten(nets, scores), keep))

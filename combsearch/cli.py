@@ -25,11 +25,10 @@ from combsearch.commands.settings import command_settings, flag, variable
 from combsearch.commands.signals import Stopped, Stops
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, InterruptedRunError, NoSpaceError, UsageError
-from combsearch.prune_config import PruneConfig
+from combsearch.prune_config import PAPER_TARGETS, PruneConfig
 from combsearch.registry import nearest
 from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 
-_TARGETS = (0.95, 0.995)  # of the paper
 _CTRL_C, _RESUMABLE = 130, InterruptedRunError.exit_code
 _EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 other configuration, 4 damaged data, 5 disk full,"
@@ -237,7 +236,7 @@ def _compare_options(command: argparse.ArgumentParser) -> None:
     )
     runs = os.environ.get(variable("runs")) or Options.runs
     command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
-    shown = " and ".join(map(str, _TARGETS))
+    shown = " and ".join(map(str, PAPER_TARGETS))
     command.add_argument(
         "--target", type=float, action="append", metavar="X",
         help=f"accuracy to reach, may be repeated (default {shown})",
@@ -308,7 +307,7 @@ def _prune(given: argparse.Namespace) -> None:
 def _compare(given: argparse.Namespace) -> None:
     from combsearch.commands.compare import compare_command
 
-    targets = given.target or list(_TARGETS)
+    targets = given.target or list(PAPER_TARGETS)
     compare_command(given.run, given.runs, targets, given.output, given.json)
 
 

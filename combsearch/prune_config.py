@@ -17,6 +17,7 @@ NINE = ("gmp", "lth", "snip", "grasp", "iter_snip", "force", "synflow", "prospr"
 RANDOM = ("random_uniform", "random_epl", "random_epf", "random_erk")
 PAPER_WIDTHS = (3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256)
 PAPER_BUDGETS = (*range(15, 27), 30, 33, 37, 40, 44, 50, 53, 55, 57, 60, 65)
+PAPER_TARGETS = (0.95, 0.995)  # accuracies that count as success
 PAPER_CELLS = (*CELLS, "0.2:constant", "0.2:cosine", "0.2:step")
 COMPATS = ("exact", "paper")
 

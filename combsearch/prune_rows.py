@@ -27,6 +27,9 @@ The order is canonical (``rows``): rank, cell, restart. A run has collapsed when
 says that it had nothing to choose by, or when no path of kept weights leads from an input to
 an output. The best run of a rank is the most accurate that did not diverge, then the one with
 the fewest nonzeros, then the first by cell and restart.
+
+The authors' code rounds what it keeps of each layer by itself, and keeps a dense network where
+ties at zero leave it no threshold. A run of it counts for its budget as ``within_budget`` says.
 """
 
 from __future__ import annotations
@@ -65,13 +68,18 @@ COLUMNS: pa.Schema = pa.schema(
         pa.field("seconds", pa.float64()),
     ]
 )
+OK, DIVERGED, COLLAPSED = "ok", "diverged", "collapsed"
+LOST = (COLLAPSED, DIVERGED)
+"""Statuses of runs that never count."""
 PRUNE_ROWS = RowKind(
     f"combsearch prune rows {FORMAT}",
     COLUMNS,
     ("prune_seconds", "seconds"),
-    ("ok", "diverged", "collapsed"),
+    (OK, DIVERGED, COLLAPSED),
 )
 _LISTS = ("index", "parameters")
+BUDGET_COLUMNS = ("budget", "weight_nonzeros", "shape")
+"""What ``within_budget`` reads."""
 
 Kept = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 """Places and values of the kept parameters of one network."""
@@ -92,6 +100,24 @@ def prune_table(columns: Mapping[str, Any], networks: Sequence[Kept | None]) -> 
         for place, name in enumerate(_LISTS)
     }
     return table_of(COLUMNS, columns, lists)
+
+
+def within_budget(columns: Mapping[str, Any] | pa.Table) -> npt.NDArray[np.bool_]:
+    """Which runs keep no more weights than they may, by their budget: bool [run].
+
+    A layer may have one weight too many, which is what rounding each by itself comes to.
+    Views by budget leave the others out and say how many there are; views by nonzeros need
+    not ask.
+
+    Args:
+        columns: with ``BUDGET_COLUMNS``, [run] each, as arrays or a table.
+    """
+    budget, kept, shape = (np.asarray(columns[name]) for name in BUDGET_COLUMNS)
+    if not len(budget):
+        return np.zeros(0, np.bool_)
+    shapes, which = np.unique(shape.astype(np.str_), return_inverse=True)
+    layers = np.char.count(shapes, ",")[which.reshape(-1)]
+    return np.asarray(kept.astype(np.int64) <= budget.astype(np.int64) + layers)
 
 
 def kept_parameters(nets: NetBatch, index: int) -> Kept:

@@ -13,11 +13,19 @@ from combsearch.errors import UsageError
 
 T = TypeVar("T")
 
+# What a user's own code may raise. An exit that it asks for is not one of the command.
+USERS_FAULT = (Exception, SystemExit)
+
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """``", did you mean 'x'?"`` for the valid name closest to ``name``, or ``""``."""
     close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def fault_text(error: BaseException) -> str:
+    """What a user's own code raised, on one line: ``"ValueError: no such mode"``."""
+    return ": ".join([type(error).__name__, *filter(None, [" ".join(str(error).split())])])
 
 
 def lookup(kind: str, name: str, table: Mapping[str, T]) -> T:
@@ -46,10 +54,8 @@ def import_object(kind: str, spec: str) -> object:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may fail in any way while it is imported
-        raise UsageError(
-            f"cannot import {kind} {spec!r}: {type(error).__name__}: {error}"
-        ) from error
+    except USERS_FAULT as error:  # a user's module may fail in any way while it is imported
+        raise UsageError(f"cannot import {kind} {spec!r}: {fault_text(error)}") from error
     if not hasattr(module, attribute):
         names = [n for n in vars(module) if not n.startswith("_")]
         raise UsageError(

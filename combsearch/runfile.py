@@ -90,8 +90,8 @@ def check_same(root: Path, wanted: dict[str, Any], found: dict[str, Any]) -> Non
     """
     new, old = dict(_leaves(wanted)), dict(_leaves(found))
     differing = [
-        f"{field}: this command {new.get(field, _absent(field))},"
-        f" run folder {old.get(field, _absent(field))}"
+        f"{field}: {_changed_file(field, new, old)}this command"
+        f" {new.get(field, _absent(field))}, run folder {old.get(field, _absent(field))}"
         for field in sorted(new.keys() | old.keys())
         if new.get(field) != old.get(field)
     ]
@@ -105,6 +105,12 @@ def check_same(root: Path, wanted: dict[str, Any], found: dict[str, Any]) -> Non
 def _absent(field: str) -> str:
     """An identity leaves out the settings that are at their default."""
     return "its default" if field.startswith("config.") else "nothing"
+
+
+def _changed_file(field: str, new: dict[str, str], old: dict[str, str]) -> str:
+    """Digests alone tell a reader little: what it means that those of a pruner differ."""
+    same_pruner = field.startswith("pruners.") and field in new and field in old
+    return "the pruner's file has changed, sha256 " if same_pruner else ""
 
 
 def near_runs(root: Path) -> str:

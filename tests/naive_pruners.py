@@ -147,3 +147,48 @@ def rigl_update(
 
 def cosine_share(fraction: float, step: int, stop: int) -> float:
     return fraction / 2 * (1 + math.cos(math.pi * step / stop))
+
+
+def rigl(
+    weights: Tensors,
+    biases: Tensors,
+    masks: Tensors,
+    batches: Sequence[Batch],
+    *,
+    rates: Sequence[float],
+    momentum: float,
+    decay: float,
+    interval: int,
+    fraction: float,
+    stop: int,
+) -> tuple[Tensors, Tensors]:
+    """(weights, masks) after one step on each batch, every ``interval``-th an update instead."""
+    params = [p.clone() for p in (*weights, *biases)]
+    depth, velocity = len(weights), [torch.zeros_like(p) for p in params]
+    every = with_biases(masks)
+    params = [p * m for p, m in zip(params, every, strict=True)]
+    for step, (batch, rate) in enumerate(zip(batches, rates, strict=True), start=1):
+        leaves = [p.clone().requires_grad_() for p in params]
+        found = torch.autograd.grad(loss(leaves[:depth], leaves[depth:], batch), leaves)
+        if step % interval == 0 and step < stop:
+            share = cosine_share(fraction, step, stop)
+            masks = [
+                rigl_update(w, m, g, int(share * int(m.sum())))
+                for w, m, g in zip(params[:depth], every[:depth], found[:depth], strict=True)
+            ]
+            before, every = every, with_biases(masks)
+            velocity = [v * a * b for v, a, b in zip(velocity, before, every, strict=True)]
+        else:
+            velocity = [
+                m * (momentum * v + g + decay * p)
+                for p, v, g, m in zip(params, velocity, found, every, strict=True)
+            ]
+            params = [p - rate * v for p, v in zip(params, velocity, strict=True)]
+        params = [p * m for p, m in zip(params, every, strict=True)]
+    return params[:depth], every[:depth]
+
+
+def with_biases(masks: Tensors) -> Tensors:
+    """Masks of weights, then of biases: a bias goes when no weight leads on from its neuron."""
+    lead_on = [(mask.sum(dim=0) > 0).float() for mask in masks[1:]]
+    return [*masks, *lead_on, torch.ones(masks[-1].shape[0])]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import sys
+from pathlib import Path
 from typing import Any
 
 import naive_pruners as naive
@@ -19,6 +21,7 @@ from combsearch.baselines import AT_INITIALISATION, METHODS, get_pruner, initial
 from combsearch.baselines.grasp import class_samples
 from combsearch.baselines.layer_budgets import ALLOCATIONS, spent_exactly
 from combsearch.baselines.lth import left as lth_left
+from combsearch.baselines.rigl import RigL, _update
 from combsearch.baselines.xavier import reinitialised
 from combsearch.errors import UsageError
 from combsearch.nets import NetBatch
@@ -203,8 +206,6 @@ class Spy:
 
 
 def test_a_rigl_update_is_that_of_the_plain_version() -> None:
-    from combsearch.baselines.rigl import _update
-
     draws = np.random.default_rng(0)
     sizes = np.abs(draws.normal(size=(6, 5, 7))).astype(np.float32)
     gradients = np.abs(draws.normal(size=(6, 5, 7))).astype(np.float32)
@@ -219,8 +220,6 @@ def test_a_rigl_update_is_that_of_the_plain_version() -> None:
 
 
 def test_rigl_moves_weights_and_keeps_layers_as_full_as_they_were() -> None:
-    from combsearch.baselines.rigl import RigL
-
     nets, budget = dense(budgets=(20,))
     seen: list[NetBatch] = []
     pieces: list[slice] = []
@@ -241,15 +240,61 @@ def test_rigl_moves_weights_and_keeps_layers_as_full_as_they_were() -> None:
     assert [piece.stop - piece.start for piece in pieces] == [4, 4, 4, 4, 4, 15]
 
 
+@pytest.mark.parametrize("i", [0, 3, 5, 6])
+def test_rigl_is_a_loop_of_training_and_updates(i: int) -> None:
+    """60 steps: updates take the place of steps 10, 20, 30 and 40, each with its own share."""
+    nets, budget = dense(budgets=(20, 40))
+    given, rigl = with_epochs(budget(), 6), RigL(interval=10, fraction=0.9)
+    found = rigl.prune(nets, given)
+    start = get_pruner("random_erk").prune(nets, given)
+    recipe, (weights, biases) = given.recipes[i], one(nets, i)
+    plain, masks = naive.rigl(
+        weights, biases, [torch.tensor(mask) for mask in masks_of(start, i)],
+        [batch(given, step, i) for step in range(60)],
+        rates=np.repeat(recipe.rates(), 10).tolist(), momentum=recipe.momentum,
+        decay=recipe.weight_decay, interval=10, fraction=0.9, stop=45,
+    )  # fmt: skip
+    assert not all(np.array_equal(a, b) for a, b in zip(masks_of(start, i), masks, strict=True))
+    for name, weight, mask in zip(nets.network.prunable, plain, masks, strict=True):
+        np.testing.assert_array_equal(found.masks[name][i], mask.numpy())
+        np.testing.assert_allclose(found.params[name][i], weight.numpy(), atol=1e-5)
+
+
+def with_epochs(given: Budget, epochs: int, trainer: Trainer | None = None) -> Budget:
+    recipes = tuple(dataclasses.replace(recipe, epochs=epochs) for recipe in given.recipes)
+    trainer = given.trainer if trainer is None else trainer
+    return Budget(given.weight_nonzeros, TASK, recipes, given.keys, trainer, given.compat)
+
+
+class Idle(Spy):
+    """A trainer that remembers what it was given and does nothing."""
+
+    def fit(
+        self, nets: NetBatch, task: Task, recipe: Any, keys: RunKeys, steps: slice = ALL_STEPS,
+        on_step: OnStep | None = None,
+    ) -> NetBatch:  # fmt: skip
+        self.pieces.append(steps)
+        return nets
+
+
+def test_rigl_moves_weights_every_100th_step_of_the_first_three_quarters() -> None:
+    assert RigL() == RigL(interval=100, fraction=0.3, end=0.75)
+    nets, budget = dense("4,4", budgets=(9,), restarts=1)
+    idle = Idle(budget().trainer, [], [])
+    given = with_epochs(budget(), 1950, idle)
+    assert given.total_steps == 19_500  # of the paper's recipe
+    get_pruner("rigl").prune(nets, given)
+    assert len(idle.pieces) == 146 + 1
+    assert idle.pieces[:2] == [slice(0, 99), slice(100, 199)]
+    assert idle.pieces[-1] == slice(14_600, 19_500)
+
+
 # ---- the authors' code, where it trains -------------------------------------------------
 
 
 def test_gmp_in_paper_mode_ends_two_below() -> None:
     nets, budget = dense("4,4", budgets=(9, 20), restarts=1)
-    long = dataclasses.replace(RECIPE, epochs=41)  # 410 steps: a pruning every second one
-    given = budget("paper")
-    recipes = tuple(long.with_cell(recipe.cell) for recipe in given.recipes)
-    given = Budget(given.weight_nonzeros, TASK, recipes, given.keys, given.trainer, "paper")
+    given = with_epochs(budget("paper"), 41)  # 410 steps: a pruning every second one
     found = get_pruner("gmp").prune(nets, given)
     np.testing.assert_array_equal(kept(found), given.weight_nonzeros - 2)
 
@@ -302,6 +347,25 @@ def test_equal_shares_where_there_is_room() -> None:
     np.testing.assert_allclose(epf, [8, 8, 8, 1])
 
 
+@pytest.mark.parametrize(
+    ("method", "counts"),
+    [
+        # 66 weights in layers of 12, 30, 20 and 4, of which 20 are to stay. Their dimensions
+        # add up to 8, 11, 9 and 5, 33 in all, so ERK gives them 20 * 8 / 33 = 4.85, 6.67, 5.45
+        # and 3.03; what goes, 7.15, 23.33, 14.55 and 0.97, is truncated.
+        ("random_erk", [5, 7, 6, 4]),
+        ("rigl", [5, 7, 6, 4]),
+        # 20 / 66 of each: 3.64, 9.09, 6.06 and 1.21, so that 8.36, 20.91, 13.94 and 2.79 go.
+        ("random_uniform", [4, 10, 7, 2]),
+    ],
+)
+def test_layers_of_random_masks_in_paper_mode(method: str, counts: list[int]) -> None:
+    nets, budget = dense(budgets=(20,), restarts=1)
+    found = get_pruner(method).prune(nets, budget("paper"))
+    for name, count in zip(nets.network.prunable, counts, strict=True):
+        assert found.masks[name].sum(axis=(1, 2)).tolist() == [count, count]
+
+
 def test_random_masks_are_uniform() -> None:
     """Each weight of a layer is kept equally often: chi-squared, 1e-4."""
     nets, budget = dense("5,4", budgets=(12,), restarts=200)
@@ -350,8 +414,24 @@ def test_initial_mask_of_a_dead_network_is_what_the_method_made_of_it() -> None:
         ({"budget": 2}, "budget 2 is not possible"),
         ({"budget": 10**6}, "these networks have 28 weights"),
         ({"compat": "papre"}, "compat is 'papre'"),
+        ({"budget": 9.5}, "budget 9.5 is not a whole number"),
+        ({"budget": True}, "budget True is not a whole number"),
         ({"batch_index": np.arange(5)}, "batch_index has shape"),
+        ({"batch_index": np.full((2, 3), 0.5)}, "type float64, it must be .* of whole numbers"),
+        ({"batch_index": np.array([[0, 400]])}, "batch_index holds 400, rows of x are 0 to 399"),
+        ({"batch_index": np.array([[5, -1]])}, "batch_index holds -1"),
         ({"biases": [np.zeros(4, np.float32)]}, "not those of an MLP"),
+        ({"weights": [np.ones(4, np.float32)] * 3}, "not those of an MLP"),
+        ({"weights": [], "biases": []}, "weights is empty"),
+        (
+            {"weights": [np.ones((3, 2), np.float32)], "biases": [np.ones(3, np.float32)]},
+            "a network of 3 outputs: it must have one",
+        ),
+        ({"x": np.zeros((400, 3), np.float32)}, r"x has shape \(400, 3\), .* 2 inputs"),
+        ({"x": np.zeros(400, np.float32)}, "x has shape"),
+        ({"y": TASK.y[:-1]}, r"y has shape \(399,\), for 400 points"),
+        ({"y": TASK.y + 1}, "y holds 2, classes are 0 and 1"),
+        ({"y": TASK.y - 0.5}, "y holds -?0.5"),
     ],
 )
 def test_initial_mask_names_what_is_wrong(change: dict[str, Any], said: str) -> None:
@@ -374,6 +454,29 @@ def test_unknown_methods_and_options() -> None:
         get_pruner("no_such_module:Thing")
     with pytest.raises(UsageError, match="no method prune"):
         get_pruner("collections:OrderedDict")
+    with pytest.raises(UsageError, match=r"cannot be made with .'numerator'.: ValueError: Invalid"):
+        get_pruner("fractions:Fraction", numerator="x")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("def __init__(self, rate): ...", "TypeError: .* missing 1 required positional argument"),
+        ("def __init__(self): self.x = {}['no']", "KeyError: 'no'$"),
+        ("def __init__(self): raise SystemExit(3)", "SystemExit: 3$"),
+        ("def __init__(self): raise SystemExit", "SystemExit$"),
+        ("def __init__(self): raise OSError('two\\n lines')", "OSError: two lines$"),
+    ],
+)
+def test_a_pruner_that_cannot_be_made_is_named(
+    body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unmade.py").write_text(f"class Mine:\n    {body}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "unmade", raising=False)
+    match = f"^pruner 'unmade:Mine' cannot be made without arguments: {said}"
+    with pytest.raises(UsageError, match=match):
+        get_pruner("unmade:Mine")
 
 
 def test_new_initial_weights_are_xavier_normal() -> None:

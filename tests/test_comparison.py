@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from combsearch.commands import compare as command
+from combsearch import plots
 from combsearch.commands.compare import check_targets, compare_command
+from combsearch.commands.compare_figures import _disconnected, search_lines
 from combsearch.comparison import (
     Prunable,
     PruneRun,
@@ -32,23 +33,24 @@ from combsearch.comparison import (
     published,
 )
 from combsearch.comparison.bounds import EXISTS, KINDS, PRUNED_BIASES, TRAINED, lowest
-from combsearch.comparison.published import FLOPS, PUBLISHED, STARTS
+from combsearch.comparison.published import FLOPS, PUBLISHED, STARTS, is_of_paper
 from combsearch.comparison.text import RUN_PREFIXES
 from combsearch.connectivity import nonzeros
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.frontier import KEPT, PRUNABLE, Found
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch, score
-from combsearch.prune_config import NINE, RANDOM
+from combsearch.prune_config import NINE, PAPER_TARGETS, RANDOM
 from combsearch.prune_rows import kept_parameters, prune_table
 from combsearch.rows import rows_table
 from combsearch.saved_network import load_network, read_network, save_network
 from combsearch.search.mask_plan import network_digest
 from combsearch.search.sparse_nets import SparseNets, layers_of
 from combsearch.store import RunStore, Shard
-from combsearch.tasks import Task, load_task
+from combsearch.tasks import Task, cubist_spiral, load_task, smooth_spiral
 
 TARGETS = (0.95, 0.995)
+SPIRAL = cubist_spiral().digest()
 CELLS = ("0.05:constant", "0.1:cosine")
 Entry = dict[str, Any]
 
@@ -127,7 +129,7 @@ def search(nonzeros: int, accuracy: float, command: str = "phase1", **more: Any)
 
 
 def compared(entries: Sequence[Entry], searches: Sequence[SearchRun] = (), **more: Any) -> Entry:
-    run = PruneRun("runs/a", table_of(entries))
+    run = PruneRun("runs/a", table_of(entries), **more.pop("given", {}))
     return compare(groups([run]), searches, more.pop("targets", TARGETS), **more)
 
 
@@ -306,6 +308,32 @@ def test_one_run_in_two_sweeps_counts_once_and_another_seed_twice() -> None:
     assert len(Tries.of([runs[0], dataclasses.replace(runs[1], seed=1)])) == 4
 
 
+@pytest.mark.parametrize("other", [{"trainer": "vmap"}, {"numerics": 2}])
+def test_another_trainer_or_numerics_makes_other_runs(other: dict[str, Any]) -> None:
+    first = PruneRun("runs/b", table_of([run_of(accuracy=0.96)]), trainer="sparse", numerics=1)
+    second = dataclasses.replace(
+        first, name="runs/a", rows=table_of([run_of(accuracy=0.97)]), **other
+    )
+    third = dataclasses.replace(second, name="runs/c")
+    reports = []
+    for order in itertools.permutations([first, second, third]):
+        (group,) = groups(order)
+        assert sorted(group.tries.accuracy.tolist()) == [0.96, 0.97]
+        reports.append(compare([group], [], TARGETS))
+    assert all(report == reports[0] for report in reports)
+
+
+def test_of_one_run_in_two_sweeps_the_one_with_its_network_is_taken() -> None:
+    nets = sparse_net((4, 4, 4), 0.9, 0)
+    bare = PruneRun("runs/a", table_of([run_of("gmp"), run_of()]))
+    saved = PruneRun("runs/b", table_of([run_of()], {0: nets}))
+    for order in ([bare, saved], [saved, bare]):
+        (group,) = groups(order)
+        assert [run.name for run in group.runs] == ["runs/a", "runs/b"]
+        assert group.tries.saved.tolist() == [False, True]
+        assert [group.tries.names[s] for s in group.tries.source] == ["runs/a", "runs/b"]
+
+
 def test_runs_from_an_initialisation_are_a_group_of_their_own() -> None:
     random = PruneRun("runs/a", table_of([run_of(nonzeros=40)]))
     fixed = PruneRun("runs/b", table_of([run_of(nonzeros=30)]), start="abcdef0123")
@@ -373,6 +401,40 @@ def test_the_two_bounds_are_kept_apart() -> None:
     assert found_entry["gap"] == {TRAINED: 5, EXISTS: 8}
 
 
+def test_what_was_trained_from_any_start_exists() -> None:
+    searches = [
+        search(24, 0.96, "descend"), search(22, 0.96, "phase2", start="abcdef0123"),
+        search(26, 0.96), search(19, 0.96, "descend", counting=PRUNABLE, name="runs/biases"),
+    ]  # fmt: skip
+    for start, trained in (("", 26), ("abcdef0123", 22), ("0123", None)):
+        found = {kind: lowest(searches, kind, start, 0.95) for kind in KINDS}
+        numbers = {kind: bound and bound.found.nonzeros for kind, bound in found.items()}
+        assert numbers == {TRAINED: trained, EXISTS: 22, PRUNED_BIASES: 19}
+        assert [step.nonzeros for step in joined(searches, EXISTS, start)] == [22]
+    assert found[EXISTS].run == "runs/phase2"  # type: ignore[union-attr]
+
+
+def test_the_existence_gap_of_an_initialisation_says_that_it_is_of_any_weights() -> None:
+    searches = [search(26, 0.96, start="abcdef0123"), search(22, 0.96, "descend")]
+    run = PruneRun("runs/a", table_of([run_of()]), start="abcdef0123")
+    report = compare(groups([run]), searches, [0.95])
+    text = comparison_text(report)
+    assert "exists, biases kept, of any weights: 22 nonzeros" in text
+    assert "trained bound: 26 nonzeros" in text
+    head = next(line for line in text.splitlines() if line.startswith("method"))
+    assert all(name in head for name in ("gap t", "gap e*", "eff e*", "at e*"))
+    line, _ = csv.DictReader(io.StringIO(comparison_csv(report)))
+    assert line["bound_trained_of"] == "initialisation abcdef01"
+    assert line["bound_exists_of"] == "any weights"
+    plain = comparison_text(compared([run_of()], [search(26, 0.96)]))
+    assert "of any weights" not in plain and "gap e*" not in plain
+    assert list(search_lines(searches, "")) == ["search, exists"]
+    labels = ["search, trained", "exists, any weights"]
+    assert list(search_lines(searches, "abcdef0123")) == labels
+    # What was trained alone has one line: it would hide behind itself.
+    assert list(search_lines(searches[:1], "abcdef0123")) == labels[:1]
+
+
 def test_without_searches_there_is_no_gap() -> None:
     report = compared([run_of()])
     assert entry_of(report, target=0.95, width=None)["gap"] == {TRAINED: None, EXISTS: None}
@@ -406,7 +468,7 @@ def test_the_two_published_initialisations_have_names_and_numbers(root: Path) ->
             load_network(root / f"results/initialisations/bench-{file}-init.npz")
         )
         assert STARTS[start] == name
-        run = PruneRun("runs/a", table_of([run_of("gmp", 0.999)]), start=start)
+        run = PruneRun("runs/a", table_of([run_of("gmp", 0.999)]), start=start, task_digest=SPIRAL)
         report = compare(groups([run]), [], TARGETS)
         paper = {b["target"]: b["paper"] and b["paper"]["nonzeros"] for b in report["bounds"]}
         assert paper == {**dict.fromkeys(TARGETS), target: number}
@@ -416,7 +478,7 @@ def test_the_two_published_initialisations_have_names_and_numbers(root: Path) ->
 
 def test_the_papers_number_stands_beside_ours() -> None:
     entries = [run_of("gmp", 0.999, 50, width=w) for w in (7, 16)] + [run_of("grasp")]
-    report = compared(entries)
+    report = compared(entries, given={"task_digest": SPIRAL})
 
     def paper(**wanted: Any) -> Any:
         found = entry_of(report, **wanted)["paper"]
@@ -427,22 +489,105 @@ def test_the_papers_number_stands_beside_ours() -> None:
     assert paper(method="gmp", width=None, target=0.995) == 40
     assert paper(method="gmp", width=16, target=0.95) is None
     assert paper(method="grasp", width=None, target=0.95) is None
-    assert published("snip", 0.95, 3).accuracy == 0.9514  # type: ignore[union-attr]
+    assert published("snip", 0.95, [3]).accuracy == 0.9514  # type: ignore[union-attr]
     assert [b["paper"]["nonzeros"] for b in report["bounds"]] == [30, 45]
+    text = comparison_text(report)
+    assert " 40 (w7) " in text and " 50 / 40 " in text and " 50 / 61\n" in text
+    assert "the paper's search: 45 nonzeros" in text
+
+
+def test_the_paper_is_asked_for_the_widths_that_were_swept() -> None:
+    """SNIP's 29 is of width 3: beside width 16 it would be another experiment's number."""
+    entries = [run_of(method, 0.96, 50, width=16) for method in ("lth", "snip")]
+    report = compared(entries, given={"task_digest": SPIRAL})
+    assert entry_of(report, method="lth", width=None, target=0.95)["paper"]["nonzeros"] == 44
+    assert entry_of(report, method="snip", width=None, target=0.95)["paper"] is None
+    line = next(x for x in comparison_text(report).splitlines() if x.startswith("lth"))
+    assert line.split()[4] == "44" and "(w" not in line
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"task_digest": smooth_spiral().digest()},
+        {"task_digest": SPIRAL, "conditions": {"epochs": 10}},
+        {"task_digest": SPIRAL, "conditions": {"depth": 2}},
+        {"task_digest": SPIRAL, "conditions": {"compat": "paper", "momentum": 0.5}},
+    ],
+)
+def test_the_papers_numbers_are_not_shown_beside_other_experiments(given: Entry) -> None:
+    entries = [run_of("gmp", 0.999, 50, width=w, budget=55) for w in (7, 16)]
+    report = compared(entries, given=given)
+    assert not any(entry["paper"] for entry in report["entries"])
+    assert not any(bound["paper"] for bound in report["bounds"])
+    (row,) = report["flops"]
+    assert (row["method"], row["formula"], row["paper"]) == ("gmp", None, None)
+    assert "the paper's search" not in comparison_text(report)
+    assert is_of_paper(SPIRAL, ["compat"]) and is_of_paper(SPIRAL, [])
 
 
 def test_flops_are_those_of_width_16_and_budget_55() -> None:
     entries = [
-        run_of("lth", width=16, budget=55, flops=3e9),
-        run_of("lth", width=16, budget=55, flops=5e9, restart=1),
+        run_of("lth", width=16, budget=55, flops=3e9, nonzeros=75),
+        run_of("lth", width=16, budget=55, flops=5e9, nonzeros=77, restart=1),
         run_of("lth", width=16, budget=53, flops=9e9),
         run_of("lth", width=8, budget=55, flops=9e9),
         run_of("lth", width=16, budget=55, flops=9e9, restart=2, status="diverged"),
+        run_of("snip", width=16, budget=55, nonzeros=76, flops=1.8e8),
+        run_of("my:Own", width=16, budget=55, nonzeros=76, flops=1.7e8),
     ]
-    report = compared(entries)
-    (row,) = report["flops"]
-    assert (row["flops"], row["paper"]) == (4e9, 3.4e9)
-    assert "3.4e+09" in comparison_text(report)
+    entries[4:4] = [{**entries[0], "restart": 3, "weight_nonzeros": 560, "flops": 9e9}]
+    report = compared(entries, given={"task_digest": SPIRAL})
+    rows = {row["method"]: row for row in report["flops"]}
+    assert list(rows) == ["dense", "lth", "snip", "my:Own"]
+    assert (rows["lth"]["flops"], rows["lth"]["paper"], rows["lth"]["biases"]) == (4e9, 3.4e9, 21)
+    assert rows["lth"]["formula"] == pytest.approx(3.416e9, rel=1e-3)
+    assert rows["snip"]["formula"] == 76 * 2_496_000
+    assert (rows["dense"]["flops"], rows["dense"]["formula"]) == (None, 609 * 2_496_000)
+    assert (rows["my:Own"]["formula"], rows["my:Own"]["paper"]) == (None, None)
+    lines = [line.split() for line in comparison_text(report).splitlines()]
+    assert ["lth", "4.0e+09", "3.4e+09", "3.4e+09", "random", "weights"] in lines
+    assert ["dense", "-", "1.5e+09", "1.5e+09", "random", "weights"] in lines
+
+
+# ------------------------------------------------------------------ budgets, lost runs
+
+
+def test_runs_above_their_budget_count_by_nonzeros_alone() -> None:
+    """What the authors' code keeps of a layer is rounded, or everything on ties at zero."""
+    dense = {**run_of("snip", 1.0, 49, budget=15), "weight_nonzeros": 40}
+    rounded = {**run_of("snip", 0.96, 50, budget=20), "weight_nonzeros": 24}
+    other = {**run_of("snip", 1.0, 51, budget=20, restart=1), "weight_nonzeros": 25}
+    entries = [dense, rounded, other]
+    report = compared(entries + [{**e, "width": 5} for e in entries], [search(49, 0.96)])
+    found = entry_of(report, width=4, target=0.95)
+    assert found["first"]["nonzeros"] == 49 and found["best"]["accuracy"] == 1.0
+    assert found["accuracy_at_bound"][TRAINED] == 1.0 and found["successes"] == 3
+    assert found["first_budget"]["budget"] == 20 and found["above_budget"] == 2
+    rows = {row["budget"]: row for row in report["by_budget"] if row["width"] == 4}
+    assert (rows[15]["runs"], rows[15]["above_budget"], rows[15]["best"]) == (1, 1, None)
+    assert (rows[20]["runs"], rows[20]["above_budget"]) == (2, 1)
+    assert rows[20]["best"]["accuracy"] == 0.96 and rows[20]["successes"]["0.95"] == 1
+    text = comparison_text(report)
+    assert "runs that keep more than their budget and count for none: snip 4" in text
+    assert "runs that keep more" not in comparison_text(compared([rounded]))
+    shares = _disconnected(Tries.of([PruneRun("runs/a", table_of(entries))]))
+    assert {title: x.tolist() for title, lines in shares.items() for x, _ in lines.values()} == {
+        "width 4 (2 above)": [20]
+    }
+    assert not _disconnected(Tries.of([PruneRun("runs/a", table_of([dense]))]))
+
+
+def test_lost_runs_are_in_the_text_where_there_are_some() -> None:
+    entries = [run_of(), run_of(restart=1, status="collapsed")]
+    entries += [run_of(restart=r, status="diverged") for r in (2, 3)]
+    text = comparison_text(compared(entries))
+    lines = text.splitlines()
+    head = next(line for line in lines if line.startswith("method"))
+    assert head.endswith("runs  lost runs")
+    assert next(x for x in lines if x.startswith("snip")).split()[-2:] == ["4", "1+2"]
+    sound = comparison_text(compared(entries[:1])).splitlines()
+    assert not any(line.endswith("lost runs") for line in sound)
 
 
 # ------------------------------------------------------------------ text, CSV, JSON
@@ -740,8 +885,30 @@ def test_a_whole_comparison(
     assert found["prunable"]["left"] <= 35 and found["prunable"]["accuracy"] >= 0.95
     bound = report["bounds"][0]
     assert bound[TRAINED]["nonzeros"] == 33 and bound[TRAINED]["runs"] is None
-    assert bound[EXISTS]["nonzeros"] == 35
+    assert bound[EXISTS]["nonzeros"] == 33  # what was trained exists
+    assert bound["of"] == {TRAINED: "random weights", EXISTS: "any weights"}
     assert report["made_with"]["command"].startswith("combsearch compare ")
+
+
+def test_many_networks_are_drawn_on_several_pages(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fourteen methods in one figure would be a strip of paper; the sparsest come first."""
+    drawn: list[list[plots.Pruned]] = []
+
+    def beside(shown: Sequence[plots.Pruned], task: Task) -> Any:
+        drawn.append(list(shown))
+        return whole(shown, task)
+
+    whole = plots.pruned_beside
+    monkeypatch.setattr(plots, "pruned_beside", beside)
+    entries = [run_of(f"my:P{i:02}", 0.97, 60 - i) | {"shape": "2,8,1,1"} for i in range(14)]
+    run = make("a", table_of(entries, dict.fromkeys(range(14), ring_net())))
+    asked([run], tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").glob("networks-*")}
+    assert names == {f"networks-0.95{page}.png" for page in ("", "-2", "-3")}
+    assert [one.name for page in drawn for one in page] == [f"P{i:02}" for i in range(13, -1, -1)]
+    assert max(map(len, drawn)) == 6
 
 
 def test_an_earlier_comparison_is_replaced(
@@ -786,7 +953,7 @@ def test_targets_out_of_range_are_refused(target: float) -> None:
 
 def test_targets_are_sorted_and_have_a_default() -> None:
     assert check_targets([0.995, 0.95, 0.95]) == [0.95, 0.995]
-    assert check_targets([]) == list(command.TARGETS)
+    assert check_targets([]) == list(PAPER_TARGETS)
 
 
 def test_a_comparison_needs_a_sweep(runs: dict[str, Path]) -> None:

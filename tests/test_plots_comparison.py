@@ -12,11 +12,12 @@ from matplotlib.colors import to_rgb
 from test_plots import assert_readable, found, texts
 
 from combsearch import plots
+from combsearch.baselines import METHODS
 from combsearch.errors import UsageError
 from combsearch.plots import methods as styles
 from combsearch.plots.scales import _accuracy, _height
 from combsearch.prune_config import NINE, PAPER_BUDGETS, PAPER_CELLS, PAPER_WIDTHS, RANDOM
-from combsearch.prune_rows import prune_table
+from combsearch.prune_rows import prune_table, within_budget
 
 ALL = (*NINE, *RANDOM)
 TARGETS = (0.95, 0.995)
@@ -221,6 +222,25 @@ def test_lost_runs_are_counted() -> None:
     assert heading == "GMP: {} runs, {} collapsed, {} diverged".format(*numbers)
 
 
+@pytest.mark.parametrize("names", [("gmp",), ("gmp", "rigl")])
+def test_runs_above_their_budget_are_counted_and_not_drawn(names: tuple[str, ...]) -> None:
+    """Of the authors' code: one weight a layer is rounding, more is not the budget."""
+    rows = sweep(names, (4,), PAPER_CELLS[:2], (20, 25), seed=4)
+    ok = rows["status"].to_numpy() == "ok"
+    above = np.arange(len(rows)) % 3 == 0
+    kept = rows["budget"].to_numpy() + np.where(above, 5, 4)
+    place = rows.schema.get_field_index("weight_nonzeros")
+    rows = rows.set_column(place, rows.schema.field(place), pa.array(kept, pa.int32()))
+    np.testing.assert_array_equal(within_budget(rows), ~above)
+    figure = plots.accuracy_by_budget(rows, 0.95)
+    drawn = sum(len(line.get_xdata()) for line in found(figure, "runs"))
+    assert drawn == (ok & ~above).sum() * (2 if len(names) == 1 else 1)
+    words = "above budget" if len(names) == 1 else "above"
+    headings = [text for text in texts(figure) if text.endswith(words)]
+    assert sum(int(text.split(", ")[-1].split()[0]) for text in headings) == (ok & above).sum()
+    assert_readable(figure)
+
+
 @pytest.mark.parametrize("names", [("gmp",), ("my.pruners:Own",), NINE, ALL])
 def test_budget_figures_are_readable(names: tuple[str, ...]) -> None:
     widths = PAPER_WIDTHS if len(names) == 1 else (3, 64, 256)
@@ -244,9 +264,14 @@ def test_runs_that_all_collapsed_have_an_empty_figure() -> None:
 
 
 def test_every_method_has_a_look_of_its_own() -> None:
-    found_looks = styles.looks(ALL)
-    assert len({(look.colour, look.marker, look.dashes) for look in found_looks.values()}) == 13
-    assert len({look.colour for look in found_looks.values()}) == 13
+    found_looks = styles.looks([*METHODS])
+    assert set(found_looks) == {*ALL, "magnitude"}
+    assert len({(look.colour, look.marker, look.dashes) for look in found_looks.values()}) == 14
+    assert len({look.colour for look in found_looks.values()}) == 14
+    assert len({styles.method_name(name) for name in METHODS}) == 14
+    assert not {look.colour for look in found_looks.values()} & {
+        look.colour for look in styles.looks(["a:A", "b:B", "c:C", "d:D"]).values()
+    }
     assert len({look.marker for name, look in found_looks.items() if name in NINE}) == 9
 
 
@@ -278,8 +303,9 @@ def cielab(colour: str, vision: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_the_nine_colours_stay_apart_whoever_looks(vision: str) -> None:
-    seen = [cielab(look.colour, VISIONS[vision]) for look in styles.looks(NINE).values()]
+def test_the_colours_of_methods_that_choose_stay_apart_whoever_looks(vision: str) -> None:
+    names = (*NINE, "magnitude")
+    seen = [cielab(look.colour, VISIONS[vision]) for look in styles.looks(names).values()]
     apart = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)]
     assert min(apart) > 12  # a difference of 2 can just be seen
 

@@ -16,7 +16,14 @@ from combsearch.connectivity import nonzeros
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch
-from combsearch.prune_rows import COLUMNS, PRUNE_ROWS, kept_parameters, prune_table, saved_net
+from combsearch.prune_rows import (
+    COLUMNS,
+    PRUNE_ROWS,
+    kept_parameters,
+    prune_table,
+    saved_net,
+    within_budget,
+)
 from combsearch.pruning import masked
 from combsearch.rng import RunKeys
 from combsearch.rows import digest
@@ -149,6 +156,25 @@ def test_the_network_of_a_row_comes_back() -> None:
             assert np.array_equal(found.params[name][0], array[place])
             assert np.array_equal(found.masks[name][0], nets.masks[name][place])
         assert nonzeros(found)[0] == len(index) == nonzeros(nets)[place]
+
+
+def test_a_run_keeps_to_its_budget_up_to_one_weight_a_layer() -> None:
+    shapes = np.array(["2,3,3,3,1", "2,3,3,3,1", "2,3,1", "2,3,1", "2,256,256,256,1"])
+    columns = {
+        "budget": np.array([20, 20, 4, 4, 60], np.int32),
+        "weight_nonzeros": np.array([24, 25, 6, 7, 3], np.int32),
+        "shape": shapes,
+    }
+    wanted = [True, False, True, False, True]
+    assert within_budget(columns).tolist() == wanted
+    table = pa.table({**columns, "shape": pa.chunked_array([shapes[:2], shapes[2:]])})
+    assert within_budget(table).tolist() == wanted
+    assert within_budget(table.slice(0, 0)).tolist() == []
+    largest = {
+        "budget": np.array([2**31 - 1], np.int32), "shape": shapes[:1],
+        "weight_nonzeros": np.array([2**31 - 1], np.int32),
+    }  # fmt: skip
+    assert within_budget(largest).all()
 
 
 def test_a_row_without_its_network_says_so() -> None:

@@ -126,21 +126,23 @@ def test_dense_width_16_costs_what_the_paper_says() -> None:
     assert given.spent.flops[0] == 609 * 49_920 * 50
 
 
+class Counting:
+    """A trainer that remembers how many networks it was given."""
+
+    name = "counting"
+    inner = get_trainer("vmap")
+    score = inner.score
+
+    def __init__(self) -> None:
+        self.trained: list[int] = []
+
+    def fit(self, nets: NetBatch, *rest: Any) -> NetBatch:
+        self.trained.append(len(nets))
+        return self.inner.fit(nets, *rest)
+
+
 def test_equal_networks_are_trained_once() -> None:
     """Budgets of one cell and restart share their dense training, and only that."""
-    trained: list[int] = []
-
-    class Counting:
-        name = "counting"
-        inner = get_trainer("vmap")
-
-        def fit(self, nets: NetBatch, *rest: Any) -> NetBatch:
-            trained.append(len(nets))
-            return self.inner.fit(nets, *rest)
-
-        def score(self, nets: NetBatch, task: Any) -> Any:
-            return self.inner.score(nets, task)
-
     shape = NetShape.from_hidden((3, 2))
     recipe = Recipe(epochs=100, batch_size=40)  # 1,000 steps
     rows = [(k, lr, r) for k in (5, 9) for lr in ("0.05", "0.1") for r in (0, 1)]
@@ -148,15 +150,29 @@ def test_equal_networks_are_trained_once() -> None:
     key = np.repeat(MaskBatch.dense_of(shape).keys(), 8)
     keys = RunKeys.make(0, key, [r.cell for r in recipes], [r for *_, r in rows])
     nets = NetBatch.create(MLP(shape), keys)
-    given = Budget(np.array([k for k, *_ in rows]), TASK, recipes, keys, Counting())
+    counting = Counting()
+    given = Budget(np.array([k for k, *_ in rows]), TASK, recipes, keys, counting)
     found = given.fit(nets)
-    assert trained == [4]
+    assert counting.trained == [4]
     for i in range(4):
         assert_same(found[i : i + 1], found[i + 4 : i + 5])
     alone = Counting.inner.fit(nets[5:6], TASK, recipes[5:6], keys[5:6])
     np.testing.assert_allclose(found.params["weight0"][5], alone.params["weight0"][0], atol=1e-3)
     given.fit(nets, slice(0, 999))  # not worth looking for
-    assert trained == [4, 8]
+    assert counting.trained == [4, 8]
+
+
+def test_runs_from_one_initialisation_are_no_twins() -> None:
+    """The network, the recipe and the cell are the same, the minibatches are not."""
+    recipe, counting = Recipe(epochs=100, batch_size=40), Counting()  # 1,000 steps
+    mask = MaskBatch.dense_of(NetShape.from_hidden((3, 2)))
+    keys = RunKeys.make(0, np.repeat(mask.keys(), 3), [recipe.cell] * 3, [0, 1, 0], 1)
+    nets = NetBatch.create(MLP(mask.shape), keys)[np.zeros(3, np.int64)]
+    given = Budget(np.full(3, 5), TASK, (recipe,) * 3, keys, counting)
+    found = given.fit(nets)
+    assert counting.trained == [2]
+    first = found.params["weight0"]
+    assert (first[0] == first[2]).all() and (first[0] != first[1]).all()
 
 
 @pytest.mark.parametrize("value", [3, 85, -1])

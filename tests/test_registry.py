@@ -66,6 +66,12 @@ def test_import_object_survives_a_broken_module(user_folder: Path) -> None:
         import_object("task", "my_broken_task_7:X")
 
 
+def test_an_exit_of_a_module_is_its_error(user_folder: Path) -> None:
+    (user_folder / "my_leaving_task_7.py").write_text("raise SystemExit('usage: x\\n  y')\n")
+    with pytest.raises(UsageError, match=r"cannot import task .*7:X': SystemExit: usage: x y$"):
+        import_object("task", "my_leaving_task_7:X")
+
+
 @pytest.mark.parametrize("spec", ["math", "math:", ":pi", ""])
 def test_import_object_refuses_half_a_name(spec: str) -> None:
     with pytest.raises(UsageError, match=r"pkg\.module:Name"):

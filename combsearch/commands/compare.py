@@ -34,11 +34,10 @@ from combsearch.comparison.runs import (
     read_search_run,
 )
 from combsearch.errors import UsageError
+from combsearch.prune_config import PAPER_TARGETS
 from combsearch.prune_rows import PRUNE_ROWS, saved_net
 from combsearch.store import RunStore, digest
 from combsearch.tasks import Task
-
-TARGETS = (0.95, 0.995)
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def compare_command(
         runs: folders, or names below ``runs_folder``: one of ``prune`` at least, and any
             number of ``phase1``, ``phase2``, ``exhaust`` and ``descend``.
         runs_folder: where runs are looked for by name.
-        targets: accuracies in (0, 1]; none takes ``TARGETS``.
+        targets: accuracies in (0, 1]; none takes ``PAPER_TARGETS``.
         output: folder of the results; None takes ``compare`` in the first sweep's.
         as_json: print one JSON object.
 
@@ -100,7 +99,7 @@ def check_targets(targets: Sequence[float]) -> list[float]:
     for target in targets:
         if not 0 < target <= 1:
             raise UsageError(f"target is {target:g}, it must be an accuracy in (0, 1] such as 0.95")
-    return sorted(set(targets or TARGETS))
+    return sorted(set(targets or PAPER_TARGETS))
 
 
 def open_runs(runs: Sequence[str], runs_folder: str) -> list[RunStore]:
@@ -139,6 +138,7 @@ def _sweeps_json(found: Sequence[Group]) -> list[dict[str, Any]]:
             "init_digest": run.start or None,
             "conditions": dict(run.conditions),
             "seed": run.seed,
+            "trainer": run.trainer,
             "rows": len(run.rows),
             "digest": digest(run.rows, PRUNE_ROWS),
         }

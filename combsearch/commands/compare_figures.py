@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,16 @@ import pyarrow.compute as pc
 
 from combsearch import plots
 from combsearch.commands.compare_networks import save_networks, saved_successes
+from combsearch.commands.output import file_name
 from combsearch.comparison import Group, SearchRun, Tries, joined, lowest
 from combsearch.comparison.bounds import EXISTS, TRAINED
 from combsearch.comparison.tries import methods_of, widths_of
 from combsearch.connectivity import nonzeros
-from combsearch.prune_rows import saved_net
+from combsearch.prune_rows import BUDGET_COLUMNS, saved_net
 from combsearch.saved_network import load_network
 from combsearch.tasks import Task
 
-_SEARCH_LINES = {TRAINED: "search, trained", EXISTS: "search, exists"}
+_PAGE_NETWORKS = 6  # drawn in one figure: more would be no page
 Runs = tuple[npt.NDArray[Any], npt.NDArray[np.float64]]
 
 
@@ -36,7 +36,7 @@ def draw_comparison(
     """Write figures and networks of every group; their paths. Several have a folder each."""
     files: list[Path] = []
     for group in found:
-        own = folder if len(found) == 1 else folder / _plain(group.label)
+        own = folder if len(found) == 1 else folder / file_name(group.label)
         files += save_networks(own / "networks", group, report["targets"], task.name)
         files += _draw_group(own, group, searches, report["targets"])
         if task.inputs == 2 and task.classes == 2:
@@ -71,9 +71,12 @@ def _draw_group(
         method_runs(tries, methods), targets, lines, _title(group, "best of all widths")
     )
     save("best-of-widths", best)
-    save("disconnected", plots.disconnected(_disconnected(tries)))
+    if shares := _disconnected(tries):
+        save("disconnected", plots.disconnected(shares))
     for method in methods:
-        save(f"budgets-{_plain(method)}", plots.accuracy_by_budget(_rows(group, method), targets))
+        save(
+            f"budgets-{file_name(method)}", plots.accuracy_by_budget(_rows(group, method), targets)
+        )
     return files
 
 
@@ -84,22 +87,28 @@ def _draw_networks(
     targets: Sequence[float],
     task: Task,
 ) -> list[Path]:
-    """The bounds' networks and the sparsest saved one of each method, a figure a target."""
+    """The bounds' networks and the sparsest saved one of each method, figures a target.
+
+    As many as fit a page are in ``networks-TARGET.png``, further ones in ``-2.png`` and so on.
+    """
     files = []
     for target in targets:
         shown = [*_bound_networks(searches, group.start, target), *_pruned(group, target)]
-        if shown:
-            files.append(folder / f"networks-{target:.10g}.png")
-            plots.save(plots.pruned_beside(shown, task), files[-1])
+        for page, first in enumerate(range(0, len(shown), _PAGE_NETWORKS), 1):
+            number = f"-{page}" if page > 1 else ""
+            files.append(folder / f"networks-{target:.10g}{number}.png")
+            plots.save(plots.pruned_beside(shown[first : first + _PAGE_NETWORKS], task), files[-1])
     return files
 
 
 def _bound_networks(searches: Sequence[SearchRun], start: str, target: float) -> list[plots.Pruned]:
     """The networks behind the bounds, where the searches saved them."""
-    shown = []
-    for kind, label in _SEARCH_LINES.items():
+    shown: list[plots.Pruned] = []
+    known: list[str] = []
+    for kind, label in _search_names(start).items():
         bound = lowest(searches, kind, start, target)
-        if bound is not None:
+        if bound is not None and bound.run not in known:  # one network may be both
+            known.append(bound.run)
             source = Path(bound.found.source)
             path = source / "best.npz" if source.is_dir() else source
             nets = load_network(path) if path.is_file() else None
@@ -109,14 +118,14 @@ def _bound_networks(searches: Sequence[SearchRun], start: str, target: float) ->
 
 
 def _pruned(group: Group, target: float) -> list[plots.Pruned]:
-    """Of every method that reaches the target, the sparsest network that was saved."""
+    """Of every method that reaches the target, the sparsest network that was saved, in order."""
+    rows = sorted(
+        (row for row, _ in saved_successes(group, target)),
+        key=lambda row: (row["nonzeros"], -row["accuracy"], row["method"]),
+    )
     return [
-        plots.Pruned(
-            f"{plots.method_name(row['method'])}, width {row['width']}",
-            saved_net(row),
-            row["accuracy"],
-        )
-        for row, _ in saved_successes(group, target)
+        plots.Pruned(plots.method_name(row["method"]), saved_net(row), row["accuracy"])
+        for row in rows
     ]
 
 
@@ -124,20 +133,27 @@ def _title(group: Group, what: str) -> str:
     return f"{what}, from {group.label}"
 
 
-def _plain(text: str) -> str:
-    """``text`` as a file's name."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)[:80].strip("-.") or "x"
+def _search_names(start: str) -> dict[str, str]:
+    """What figures call the two bounds beside runs from ``start``."""
+    exists = "exists, any weights" if start else "search, exists"
+    return {TRAINED: "search, trained", EXISTS: exists}
 
 
 def search_lines(searches: Sequence[SearchRun], start: str) -> dict[str, Runs]:
-    """The frontiers of all searches of a kind, by the label that figures give it."""
-    found = {label: joined(searches, kind, start) for kind, label in _SEARCH_LINES.items()}
+    """The frontiers of all searches of a kind, by the label that figures give it.
+
+    What exists has a line where it says more than what was trained.
+    """
+    found = {kind: joined(searches, kind, start) for kind in (TRAINED, EXISTS)}
+    if found[EXISTS] == found[TRAINED]:
+        del found[EXISTS]
+    names = _search_names(start)
     return {
-        label: (
+        names[kind]: (
             np.array([one.nonzeros for one in steps], np.int64),
             np.array([one.accuracy for one in steps], np.float64),
         )
-        for label, steps in found.items()
+        for kind, steps in found.items()
         if steps
     }
 
@@ -151,8 +167,11 @@ def method_runs(tries: Tries, methods: Sequence[str]) -> dict[str, Runs]:
 
 
 def _disconnected(tries: Tries) -> dict[str, dict[str, Runs]]:
-    """Mean share of disconnected parameters by width, method and budget, of runs that count."""
-    ok = tries.ok
+    """Mean share of disconnected parameters by width, method and budget, of runs that count.
+
+    Titles say how many runs are left out since they keep more than their budget.
+    """
+    ok = tries.to_budget.ok
     panels: dict[str, dict[str, Runs]] = {}
     for width in widths_of(ok):
         lines = {}
@@ -163,14 +182,15 @@ def _disconnected(tries: Tries) -> dict[str, dict[str, Runs]]:
                 budgets, place = np.unique(own.budget, return_inverse=True)
                 mean = np.bincount(place.reshape(-1), share) / np.bincount(place.reshape(-1))
                 lines[method] = (budgets, mean)
-        panels[f"width {width}"] = lines
+        above = int((~tries.within[tries.width == width]).sum())
+        panels[f"width {width}" + (f" ({above:,} above)" if above else "")] = lines
     return panels
 
 
 def _rows(group: Group, method: str) -> pa.Table:
     """The rows of a method, those that two sweeps hold once."""
     tables = []
-    columns = ["method", "width", "budget", "cell", "accuracy", "status"]
+    columns = ["method", "width", "cell", "accuracy", "status", *BUDGET_COLUMNS]
     for place, run in enumerate(group.runs):
         counted = group.tries.row[group.tries.source == place]
         rows = run.rows.select(columns).take(pa.array(counted))

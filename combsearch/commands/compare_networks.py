@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import durable
+from combsearch.commands.output import file_name
 from combsearch.comparison import Group, sparsest_saved
 from combsearch.comparison.tries import methods_of
 from combsearch.connectivity import compact
@@ -35,7 +36,7 @@ def save_networks(folder: Path, group: Group, targets: Sequence[float], task: st
     for target in targets:
         for row, seed in saved_successes(group, target):
             durable.make_folder(folder)
-            name = row["method"].replace(":", "-")
+            name = file_name(row["method"])
             files.append(folder / f"{name}-{target:.10g}.npz")
             about = {
                 "task": task,

@@ -1,6 +1,8 @@
-"""Where the commands write their results: standard output, whole or with a clear error."""
+"""Where the commands write: standard output, whole or with a clear error, and names of files."""
 
 from __future__ import annotations
+
+import re
 
 
 class OutputLostError(Exception):
@@ -17,3 +19,8 @@ def say(text: str) -> None:
         print(text, flush=True)
     except OSError as error:
         raise OutputLostError(str(error)) from error
+
+
+def file_name(text: str) -> str:
+    """``text`` as part of a file's name: ``my.module:Mine`` -> ``my.module-Mine``."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)[:80].strip("-.") or "x"

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from combsearch.prune_rows import PRUNE_ROWS
+from combsearch.prune_rows import COLLAPSED, DIVERGED, LOST, OK, PRUNE_ROWS, within_budget
 from combsearch.store import digest
 from combsearch.sweep.plan import Group, PrunePlan
 
 _TIMES = ("prune_seconds", "seconds")
+_TEXTS = ("status", "shape")
 COLUMNS = (
-    "rank", "accuracy", "status", "budget", "weight_nonzeros", "nonzeros", "effective_nonzeros",
+    "rank", "accuracy", "budget", "weight_nonzeros", "nonzeros", "effective_nonzeros", *_TEXTS,
     *_TIMES,
 )  # fmt: skip
 
@@ -51,8 +52,9 @@ def make_report(plan: PrunePlan, rows: pa.Table, folder: Path | None) -> dict[st
 
 def groups_json(plan: PrunePlan, rows: pa.Table) -> list[dict[str, Any]]:
     """What the rows (all or ``COLUMNS`` of them) say of each method and width, as JSON."""
-    own = {name: rows[name].to_numpy() for name in COLUMNS if name != "status"}
+    own = {name: rows[name].to_numpy() for name in COLUMNS if name not in _TEXTS}
     own["status"] = np.array(rows["status"].to_pylist(), np.str_)
+    own["within"] = within_budget(rows)
     return [_group_json(group, _of(group, own)) for group in plan.groups]
 
 
@@ -71,18 +73,26 @@ def _group_json(group: Group, own: Columns) -> dict[str, Any]:
         "runs": len(own["rank"]),
         "prune_seconds": round(float(own["prune_seconds"].sum()), 3),
         "train_seconds": round(float(own["seconds"].sum()), 3),
-        "collapsed": int((own["status"] == "collapsed").sum()),
-        "diverged": int((own["status"] == "diverged").sum()),
-        "above_budget": int((own["weight_nonzeros"] > own["budget"]).sum()),
+        **_not_counted(own, np.ones(len(own["rank"]), np.bool_)),
         "budgets": [_budget_json(budget, own, own["rank"] == rank) for rank, budget in ranks],
     }
 
 
+def _not_counted(own: Columns, among: Any) -> dict[str, int]:
+    """How many of the runs ``among`` (bool [run]) count for no budget, and why."""
+    lost = {status: int((among & (own["status"] == status)).sum()) for status in LOST}
+    return {**lost, "above_budget": int((among & ~own["within"]).sum())}
+
+
 def _budget_json(budget: int, own: Columns, of_rank: Any) -> dict[str, Any]:
-    """The best run of a budget, of those that keep to it and did not diverge."""
-    counts = of_rank & (own["status"] != "diverged") & (own["weight_nonzeros"] <= own["budget"])
-    runs = np.flatnonzero(counts)
-    found: dict[str, Any] = {"budget": budget, "runs": int(of_rank.sum()), "accuracy": None}
+    """The best run of a budget, of those that keep to it and neither diverged nor collapsed."""
+    runs = np.flatnonzero(of_rank & (own["status"] == OK) & own["within"])
+    found: dict[str, Any] = {
+        "budget": budget,
+        "runs": int(of_rank.sum()),
+        **_not_counted(own, of_rank),
+        "accuracy": None,
+    }
     if len(runs):
         best = runs[np.lexsort((own["nonzeros"][runs], -own["accuracy"][runs]))[0]]
         names = ("weight_nonzeros", "nonzeros", "effective_nonzeros")
@@ -107,13 +117,13 @@ def report_text(report: dict[str, Any]) -> str:
         shown = f"{best['accuracy']:>8.5f}  {best['budget']}" if best else f"{'-':>8}"
         lines.append(
             f"{g['method']:<{size}} {g['width']:>6} {g['runs']:>7,} {g['prune_seconds']:>7,.1f} s"
-            f" {g['train_seconds']:>7,.1f} s {g['collapsed']:>9,} {g['diverged']:>8,} {shown}"
+            f" {g['train_seconds']:>7,.1f} s {g[COLLAPSED]:>9,} {g[DIVERGED]:>8,} {shown}"
         )
     above = sum(g["above_budget"] for g in report["groups"])
     if above:
         lines.append(
-            f"\n{above:,} runs keep more weights than their budget, as the authors' code does;"
-            " they count for no budget"
+            f"\n{above:,} runs keep more weights than their budget by more than rounding each"
+            " layer, as the authors' code may; they count for no budget"
         )
     lines.append(f"\nrun folder {report['run_folder']}")
     return "\n".join(lines)

@@ -62,12 +62,12 @@ def prune_status_text(report: dict[str, Any]) -> str:
 
 def prune_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     """Draw the figures of a sweep, as far as it is; their paths."""
-    from combsearch.commands.prune_figures import draw_sweep
+    from combsearch.commands import prune_figures
 
-    rows = store.read(["method", "width", "budget", "cell", "accuracy", "status"])
+    rows = store.read(prune_figures.COLUMNS)
     if not len(rows):
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
-    return draw_sweep(rows, output, suffix)
+    return prune_figures.draw_sweep(rows, output, suffix)
 
 
 def _width_text(group: dict[str, Any]) -> str:

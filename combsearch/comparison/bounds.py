@@ -3,8 +3,9 @@
 The **trained** bound comes from rows of phase1, phase2 and exhaust: fewest nonzeros of a run
 that reached the target. Their masks are eligible, so every nonzero is effective. The
 **existence** bound comes from the networks that descend saved, each evaluated again on the
-task's points. Networks with pruned biases of live neurons count in another way and are kept
-apart (``frontier``): they make no gap.
+task's points, and from every trained success: a trained network exists. It is of any weights,
+also where the trained bound is of one initialisation. Networks with pruned biases of live
+neurons count in another way and are kept apart (``frontier``): they make no gap.
 """
 
 from __future__ import annotations
@@ -42,10 +43,19 @@ class SearchRun:
 
     @property
     def kind(self) -> str:
-        """Which of ``KINDS`` it gives."""
+        """Which of ``KINDS`` it looks for."""
         if self.command != "descend":
             return TRAINED
         return EXISTS if self.counting == KEPT else PRUNED_BIASES
+
+    def gives(self, kind: str, start: str) -> bool:
+        """Whether its networks are of a kind, for runs from ``start``.
+
+        What exists does not ask where training starts, nor whether anything was trained.
+        """
+        if kind == EXISTS:
+            return self.kind in (TRAINED, EXISTS)
+        return self.kind == kind and (kind != TRAINED or self.start == start)
 
     def lowest(self, target: float) -> Found | None:
         """Its network with the fewest nonzeros that reaches ``target``."""
@@ -84,14 +94,13 @@ class Bound:
 def lowest(searches: Iterable[SearchRun], kind: str, start: str, target: float) -> Bound | None:
     """The bound of one kind for networks from ``start``; None where no search has one.
 
-    What exists does not ask where training starts, so ``start`` matters to the trained bound
-    alone. Of equals the most accurate, then the first by name.
+    ``start`` matters to the trained bound alone (``SearchRun.gives``). Of equals the most
+    accurate, then the first by name.
     """
     found = [
         (one, best)
         for one in searches
-        if one.kind == kind and (kind != TRAINED or one.start == start)
-        if (best := one.lowest(target)) is not None
+        if one.gives(kind, start) and (best := one.lowest(target)) is not None
     ]
     if not found:
         return None
@@ -114,7 +123,7 @@ def joined(searches: Iterable[SearchRun], kind: str, start: str) -> tuple[Found,
         [
             dataclasses.replace(found, source=one.name)
             for one in searches
-            if one.kind == kind and (kind != TRAINED or one.start == start)
+            if one.gives(kind, start)
             for found in one.steps
         ]
     )

@@ -4,12 +4,19 @@ Nonzeros count weights and biases. The paper's method numbers are first nonzeros
 network reaches a target, best of its nine cells and one restart: at width 16 those of its
 figure 8, with the width that its search had found those of its figures 11 and 17. Where it
 gives no number for a method there is none here, which says nothing about that method.
+
+They are of the Cubist Spiral, three hidden layers and the default recipe: ``is_of_paper`` says
+whether a sweep is like that, and beside any other they are not shown.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from combsearch.tasks import cubist_spiral
 
 
 @dataclass(frozen=True)
@@ -84,22 +91,38 @@ def start_name(start: str) -> str:
     return STARTS.get(start) or start[:8]
 
 
+def is_of_paper(task_digest: str, conditions: Iterable[str]) -> bool:
+    """Whether runs are such as the paper has.
+
+    Args:
+        task_digest: of their task.
+        conditions: names of the settings that are not at their default. Budgets may be those
+            of the authors' code (``compat``); anything else makes other runs.
+    """
+    return set(conditions) <= {"compat"} and task_digest == _paper_task()
+
+
+@functools.cache
+def _paper_task() -> str:
+    return cubist_spiral().digest()
+
+
 def published(
-    method: str, target: float, width: int | None = None, start: str = ""
+    method: str, target: float, widths: Collection[int | None], start: str = ""
 ) -> Published | None:
     """The paper's number of a method at a target, or None where it gives none.
 
     Args:
         method: as ``combsearch prune`` calls it, or ``"search"``.
         target: accuracy.
-        width: of that width only; None takes the fewest nonzeros of any.
+        widths: of these widths only; of several the fewest nonzeros. None is that of a search.
         start: digest of the initialisation; ``""`` for random weights.
     """
     found = [
         one
         for one in PUBLISHED
         if (one.method, one.target) == (method, target)
-        and width in (None, one.width)
+        and one.width in widths
         and one.start == start_name(start)
     ]
     return min(found, key=lambda one: one.nonzeros, default=None)

@@ -96,8 +96,17 @@ def read_prune_run(store: RunStore) -> PruneRun:
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to compare")
     own = {k: v for k, v in config.items() if k not in (*_TRIED, *_PLACES)}
     start = str(store.identity.get("init_digest", ""))
-    sources = dict(store.identity.get("pruners", {}))
-    return PruneRun(str(store.root), rows, int(config.get("seed", 0)), start, own, sources)
+    return PruneRun(
+        str(store.root),
+        rows,
+        int(config.get("seed", 0)),
+        start,
+        own,
+        dict(store.identity.get("pruners", {})),
+        str(store.identity["task_digest"]),
+        str(store.identity.get("trainer", "")),
+        int(store.identity["numerics"]),
+    )
 
 
 def read_search_run(store: RunStore, task: Task) -> SearchRun:

@@ -15,11 +15,17 @@ from combsearch.comparison.published import (
     FLOPS_BUDGET,
     FLOPS_PLACE,
     FLOPS_WIDTH,
+    is_of_paper,
     published,
     start_name,
 )
 from combsearch.comparison.tries import PruneRun, Tries, methods_of, widths_of
+from combsearch.config import Recipe
 from combsearch.errors import UsageError
+from combsearch.flops import expected_flops
+from combsearch.mask import NetShape
+from combsearch.prune_rows import COLLAPSED, DIVERGED
+from combsearch.tasks import cubist_spiral
 
 Json = dict[str, Any]
 Deleted = Callable[[PruneRun, int, float], Prunable | None]
@@ -42,19 +48,26 @@ class Group:
     runs: tuple[PruneRun, ...]
     tries: Tries
 
+    @property
+    def of_paper(self) -> bool:
+        """The paper's numbers may stand beside these runs."""
+        return all(is_of_paper(run.task_digest, run.conditions) for run in self.runs)
+
 
 def groups(runs: Sequence[PruneRun]) -> list[Group]:
-    """``runs`` in groups, in the order in which they come.
+    """``runs`` in groups, random weights first; the order in which they are given is nothing.
 
     Raises:
         UsageError: two of them call different pruners by one name.
     """
+    runs = sorted(runs, key=lambda run: run.name)
     _check_sources(runs)
     pooled: dict[Any, list[PruneRun]] = {}
     for run in runs:
         pooled.setdefault(run.group, []).append(run)
     return [
-        Group(_label(own[0]), own[0].start, tuple(own), Tries.of(own)) for own in pooled.values()
+        Group(_label(own[0]), own[0].start, tuple(own), Tries.of(own))
+        for _, own in sorted(pooled.items())
     ]
 
 
@@ -72,9 +85,12 @@ def _check_sources(runs: Sequence[PruneRun]) -> None:
 
 
 def _label(run: PruneRun) -> str:
-    start = f"initialisation {start_name(run.start)}" if run.start else "random weights"
     conditions = (f"{name} {value}" for name, value in sorted(run.conditions.items()))
-    return ", ".join([start, *conditions])
+    return ", ".join([_start(run.start), *conditions])
+
+
+def _start(start: str) -> str:
+    return f"initialisation {start_name(start)}" if start else "random weights"
 
 
 def compare(
@@ -94,7 +110,8 @@ def compare(
     Returns:
         ``bounds`` (a target and group each), ``entries`` (a target, group, method and width
         each, width None for all of them together), ``by_budget`` (a group, method, width and
-        budget each) and ``flops`` (a group and method each).
+        budget each) and ``flops`` (a group and method each). Budgets are answered for by the
+        runs that keep to them; ``above_budget`` says how many do not.
     """
     bounds: list[Json] = []
     entries: list[Json] = []
@@ -115,10 +132,11 @@ def compare(
 
 
 def _bounds_json(known: Mapping[str, Bound | None], target: float, group: Group) -> Json:
-    paper = published("search", target, start=group.start)
     return {
+        "init_digest": group.start or None,
+        "of": {TRAINED: _start(group.start), EXISTS: "any weights"},
         **{kind: bound and bound.to_json() for kind, bound in known.items()},
-        "paper": paper and paper.to_json(),
+        "paper": _paper(group, "search", target, [None]),
     }
 
 
@@ -131,6 +149,7 @@ def _entries(
         widths: list[int | None] = [None, *widths_of(own)]
         for width in widths:
             tries = own if width is None else own.of_method(method, width)
+            asked = widths[1:] if width is None else [width]
             found.append(
                 {
                     "group": group.label,
@@ -141,7 +160,7 @@ def _entries(
                     **_reached(tries, target),
                     **_beside(tries, target, known),
                     "prunable": deleted and _still_prunable(group, tries, target, deleted),
-                    "paper": _paper(group, method, target, width),
+                    "paper": _paper(group, method, target, asked),
                 }
             )
     return found
@@ -151,19 +170,21 @@ def _tried(tries: Tries) -> Json:
     """Restarts behind an entry: everything that was tried, whatever came of it."""
     return {
         "runs": len(tries),
-        "collapsed": int((tries.status == "collapsed").sum()),
-        "diverged": int((tries.status == "diverged").sum()),
+        "collapsed": int((tries.status == COLLAPSED).sum()),
+        "diverged": int((tries.status == DIVERGED).sum()),
+        "above_budget": int((~tries.within).sum()),
     }
 
 
 def _reached(tries: Tries, target: float) -> Json:
     good = tries.reaching(target)
+    to_budget = good.to_budget
     return {
         "reached": len(good) > 0,
         "successes": len(good),
         "first": good.facts(good.first("nonzeros")),
         "first_effective": good.facts(good.first("effective_nonzeros")),
-        "first_budget": good.facts(good.first("budget")),
+        "first_budget": to_budget.facts(to_budget.first("budget")),
         "best": tries.facts(tries.most_accurate()),
     }
 
@@ -194,7 +215,8 @@ def _minus(ours: Any, bound: int) -> int | None:
 
 def accuracy_at(tries: Tries, nonzeros: int) -> float | None:
     """Best accuracy of runs that count with at most so many nonzeros; None without any."""
-    own = tries.accuracy[(tries.status == "ok") & (tries.nonzeros <= nonzeros)]
+    ok = tries.ok
+    own = ok.accuracy[ok.nonzeros <= nonzeros]
     return float(own.max()) if len(own) else None
 
 
@@ -231,13 +253,13 @@ def sparsest_saved(tries: Tries, target: float) -> Tries | None:
     return None if place is None else saved[np.array([place])]
 
 
-def _paper(group: Group, method: str, target: float, width: int | None) -> Json | None:
-    found = published(method, target, width, group.start)
+def _paper(group: Group, method: str, target: float, widths: Sequence[int | None]) -> Json | None:
+    found = published(method, target, widths, group.start) if group.of_paper else None
     return None if found is None else found.to_json()
 
 
 def by_budget(group: Group, targets: Sequence[float]) -> list[Json]:
-    """The same runs by the sweep's own axis: best run of each method, width and budget."""
+    """The runs that keep to their budget by it: best of each method, width and budget."""
     rows = []
     for method in methods_of(group.tries):
         for width in widths_of(group.tries.of_method(method)):
@@ -248,7 +270,8 @@ def by_budget(group: Group, targets: Sequence[float]) -> list[Json]:
 
 
 def _of_budget(group: Group, tries: Tries, targets: Sequence[float]) -> Json:
-    ok = tries.ok
+    to_budget = tries.to_budget
+    ok = to_budget.ok
     share = (ok.nonzeros - ok.effective_nonzeros) / np.maximum(ok.nonzeros, 1)
     return {
         "group": group.label,
@@ -256,28 +279,46 @@ def _of_budget(group: Group, tries: Tries, targets: Sequence[float]) -> Json:
         "width": int(tries.width[0]),
         "budget": int(tries.budget[0]),
         **_tried(tries),
-        "successes": {f"{target:g}": len(tries.reaching(target)) for target in targets},
-        "best": tries.facts(tries.most_accurate()),
+        "successes": {f"{target:g}": len(to_budget.reaching(target)) for target in targets},
+        "best": to_budget.facts(to_budget.most_accurate()),
         "disconnected_share": float(np.mean(share)) if len(ok) else None,
     }
 
 
 def flops(group: Group) -> list[Json]:
-    """Mean FLOPs of pruning and training at the width and budget of the paper's table 1."""
+    """Mean FLOPs of pruning and training at the width and budget of the paper's table 1.
+
+    Beside them, where the paper's numbers apply, those and what the formula gives for as many
+    biases as our runs keep on average. The dense network is the formula's alone.
+    """
+    tries = group.tries
+    tries = tries[(tries.width == FLOPS_WIDTH) & (tries.budget == FLOPS_BUDGET)].to_budget.ok
     rows = []
-    for method in methods_of(group.tries):
-        own = group.tries.of_method(method, FLOPS_WIDTH)
-        own = own[own.budget == FLOPS_BUDGET].ok
-        if len(own):
-            rows.append(
-                {
-                    "group": group.label,
-                    "method": method,
-                    "width": FLOPS_WIDTH,
-                    "budget": FLOPS_BUDGET,
-                    "flops": float(own.flops.mean()),
-                    "paper": FLOPS.get(method),
-                    "place": FLOPS_PLACE,
-                }
-            )
+    for method in methods_of(tries):
+        own = tries.of_method(method)
+        biases = round(float((own.nonzeros - own.weight_nonzeros).mean()))
+        rows.append(_flops_row(group, method, float(own.flops.mean()), biases))
+    if rows and group.of_paper:
+        rows.insert(0, _flops_row(group, "dense", None, None))
     return rows
+
+
+def _flops_row(group: Group, method: str, ours: float | None, biases: int | None) -> Json:
+    known = group.of_paper and ":" not in method  # what a user's own does is not known
+    return {
+        "group": group.label,
+        "method": method,
+        "width": FLOPS_WIDTH,
+        "budget": FLOPS_BUDGET,
+        "biases": biases,
+        "flops": ours,
+        "formula": _formula(method, biases or 0) if known else None,
+        "paper": FLOPS.get(method) if known and not group.start else None,
+        "place": FLOPS_PLACE,
+    }
+
+
+def _formula(method: str, biases: int) -> float:
+    """Of the paper's recipe and task, three hidden layers."""
+    shape = NetShape.from_hidden((FLOPS_WIDTH,) * 3)
+    return expected_flops(method, shape, FLOPS_BUDGET, biases, Recipe(), cubist_spiral().points)

@@ -28,8 +28,8 @@ def comparison_text(report: Json) -> str:
             for entry in report["entries"]
             if (entry["group"], entry["target"]) == (bound["group"], bound["target"])
         ]
-        parts += [_head(bound), _bounds(bound), _first_table(own), _runs_table(own)]
-        parts += _by_width(own)
+        parts += [_head(bound), _bounds(bound), _first_table(own, bound), _runs_table(own)]
+        parts += [*_by_width(own), _above(own)]
     if report["flops"]:
         parts.append(_flops(report["flops"]))
     parts.append(_KEY)
@@ -38,13 +38,15 @@ def comparison_text(report: Json) -> str:
 
 _KEY = """\
 nonzeros: weights and biases kept by the masks, of the first run to reach the target, the one
-with the fewest. effective: those of that run that are not disconnected; lost: the others.
+with the fewest. effective: those of that run that are not disconnected; disc: the others.
 first eff: fewest effective nonzeros of any run that reaches the target. paper: nonzeros that
-the paper gives. gap: nonzeros minus the bound, by training (t) and of what exists (e); eff: the
-same of effective nonzeros. at t, at e: best accuracy with at most the bound's nonzeros.
-prunable to: nonzeros left when that network is pruned on after training without falling under
-the target (* of the sparsest network that was saved, not of that run). runs: all that were
-tried, cells x restarts x budgets x widths. (97.7): not reached, the best accuracy in percent."""
+the paper gives, of the width in brackets; beside ours after a stroke. gap: nonzeros minus the
+bound, by training (t) and of what exists (e; e*: with any weights, not from this
+initialisation); eff: the same of effective nonzeros. at t, at e: best accuracy with at most the
+bound's nonzeros. prunable to: nonzeros left when that network is pruned on after training
+without falling under the target (* of the sparsest network that was saved, not of that run).
+runs: all that were tried, cells x restarts x budgets x widths; lost runs: those of them that
+collapsed + that diverged. (97.7): not reached, the best accuracy in percent."""
 
 
 def _head(bound: Json) -> str:
@@ -54,7 +56,8 @@ def _head(bound: Json) -> str:
 
 def _bounds(bound: Json) -> str:
     lines = []
-    for kind, name in _BOUND_NAMES.items():
+    for kind, plain in _BOUND_NAMES.items():
+        name = plain + (", of any weights" if bound["init_digest"] and kind != TRAINED else "")
         if one := bound[kind]:
             shape = ",".join(map(str, one["shape"][1:-1]))
             runs = "" if one["runs"] is None else f", {one['runs']:,} runs"
@@ -72,13 +75,16 @@ def _bounds(bound: Json) -> str:
 # ------------------------------------------------------------------ tables
 
 
-def _first_table(entries: Sequence[Json]) -> str:
+def _first_table(entries: Sequence[Json], bound: Json) -> str:
     """Every method over all widths, the sparsest first."""
+    e = "e*" if bound["init_digest"] else "e"
+    lost = any(entry["collapsed"] or entry["diverged"] for entry in entries)
+    widths = len({entry["width"] for entry in entries} - {None})
     head = (
-        "method", "nonzeros", "effective", "first eff", "paper", "gap t", "gap e", "eff t",
-        "eff e", "at t", "at e", "lost", "prunable to", "runs",
+        "method", "nonzeros", "effective", "first eff", "paper", "gap t", f"gap {e}", "eff t",
+        f"eff {e}", "at t", f"at {e}", "disc", "prunable to", "runs", *["lost runs"] * lost,
     )  # fmt: skip
-    return _columns(head, [_first_line(e) for e in ranked(entries)])
+    return _columns(head, [_first_line(entry, widths, lost) for entry in ranked(entries)])
 
 
 def _runs_table(entries: Sequence[Json]) -> str:
@@ -106,20 +112,28 @@ def ranked(entries: Sequence[Json]) -> list[Json]:
     return sorted((e for e in entries if e["width"] is None), key=place)
 
 
-def _first_line(entry: Json) -> list[str]:
+def _first_line(entry: Json, widths: int, lost: bool) -> list[str]:
     first = entry["first"]
     return [
         entry["method"],
         NOT_REACHED if first is None else _number(first["nonzeros"]),
         _number(first and first["effective_nonzeros"]),
         _number(first and entry["first_effective"]["effective_nonzeros"]),
-        _number(entry["paper"] and entry["paper"]["nonzeros"]),
+        _paper(entry["paper"], widths),
         *(_signed(entry[gap][kind]) for gap in ("gap", "effective_gap") for kind in _KINDS),
         *(_percent(entry["accuracy_at_bound"][kind]) for kind in _KINDS),
         _number(first and first["disconnected"]),
         _prunable(entry),
         f"{entry['runs']:,}",
+        *[f"{entry['collapsed']:,}+{entry['diverged']:,}"] * lost,
     ]
+
+
+def _paper(found: Json | None, widths: int) -> str:
+    """The paper's number, with its width where ours are several."""
+    if not found:
+        return _NONE
+    return f"{found['nonzeros']}" + (f" (w{found['width']})" if widths > 1 else "")
 
 
 _KINDS = (TRAINED, EXISTS)
@@ -140,14 +154,14 @@ def _by_width(entries: Sequence[Json]) -> list[str]:
     cells = {(e["method"], e["width"]): e for e in entries}
     methods = [entry["method"] for entry in ranked(entries)]
 
-    def table(title: str, what: str, key: str) -> str:
+    def table(title: str, what: str, key: str, paper: bool = False) -> str:
         lines = [
-            [method, *(_value(cells.get((method, width)), what, key) for width in widths)]
+            [method, *(_value(cells.get((method, width)), what, key, paper) for width in widths)]
             for method in methods
         ]
         return f"{title}\n" + _columns([_NONE, *map(str, widths)], lines, corner="method")
 
-    first = table("first nonzeros by width:", "first", "nonzeros")
+    first = table("first nonzeros by width:", "first", "nonzeros", paper=True)
     if not any(entry["first"] for entry in entries):
         return [first]  # best accuracies alone: the other two would say the same
     return [
@@ -157,27 +171,38 @@ def _by_width(entries: Sequence[Json]) -> list[str]:
     ]
 
 
-def _value(entry: Json | None, what: str, key: str) -> str:
+def _value(entry: Json | None, what: str, key: str, paper: bool) -> str:
     """A number; the best accuracy in brackets where the target was not reached."""
     if entry is None:
         return _NONE
+    stroke = f" / {entry['paper']['nonzeros']}" if paper and entry["paper"] else ""
     if entry[what]:
-        return f"{entry[what][key]}"
-    return f"({100 * entry['best']['accuracy']:.1f})" if entry["best"] else _NONE
+        return f"{entry[what][key]}{stroke}"
+    # By budget only runs count that keep to it: others may have reached the target.
+    best = None if entry["reached"] else entry["best"]
+    return (_NONE if best is None else f"({100 * best['accuracy']:.1f})") + stroke
+
+
+def _above(entries: Sequence[Json]) -> str:
+    """How many runs count for no budget; nothing where all do."""
+    own = {e["method"]: e["above_budget"] for e in entries if e["width"] is None}
+    found = ", ".join(f"{method} {above:,}" for method, above in own.items() if above)
+    return f"runs that keep more than their budget and count for none: {found}" if found else ""
 
 
 def _flops(rows: Sequence[Json]) -> str:
+    columns = ("flops", "formula", "paper")
     lines = [
-        [
-            row["method"],
-            f"{row['flops']:.2g}",
-            _NONE if row["paper"] is None else f"{row['paper']:.2g}",
-            row["group"],
-        ]
-        for row in sorted(rows, key=lambda row: -row["flops"])
+        [row["method"], *(_operations(row[name]) for name in columns), row["group"]]
+        for row in sorted(rows, key=lambda row: -(row["flops"] or row["formula"] or 0))
     ]
     title = f"FLOPs of pruning and training, width {rows[0]['width']}, budget {rows[0]['budget']}"
-    return f"{title}\n" + _columns(("method", "ours", "paper", "from"), lines)
+    note = " (formula: with the biases that ours keep)" if any(r["formula"] for r in rows) else ""
+    return f"{title}{note}\n" + _columns(("method", "ours", "formula", "paper", "from"), lines)
+
+
+def _operations(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.1e}"
 
 
 def _columns(head: Sequence[str], lines: Sequence[Sequence[str]], corner: str | None = None) -> str:
@@ -232,7 +257,9 @@ def comparison_csv(report: Json) -> str:
 
 
 def _csv_line(entry: Json, report: Json) -> dict[str, Any]:
-    plain = ("group", "target", "method", "runs", "collapsed", "diverged", "successes")
+    plain = (
+        "group", "target", "method", "runs", "collapsed", "diverged", "above_budget", "successes",
+    )  # fmt: skip
     line: dict[str, Any] = {name: entry[name] for name in plain}
     line["width"] = "all" if entry["width"] is None else entry["width"]
     line["reached"] = "yes" if entry["reached"] else "no"
@@ -245,6 +272,7 @@ def _csv_line(entry: Json, report: Json) -> dict[str, Any]:
         line[f"bound_{kind}"] = bound[kind] and bound[kind]["nonzeros"]
         line[f"bound_{kind}_effective"] = bound[kind] and bound[kind]["effective_nonzeros"]
         line[f"bound_{kind}_runs"] = bound[kind] and bound[kind]["runs"]
+        line[f"bound_{kind}_of"] = bound[kind] and bound["of"][kind]
         line[f"gap_{kind}"] = entry["gap"][kind]
         line[f"effective_gap_{kind}"] = entry["effective_gap"][kind]
         line[f"accuracy_at_bound_{kind}"] = entry["accuracy_at_bound"][kind]

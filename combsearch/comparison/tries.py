@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from combsearch.errors import CorruptDataError
+from combsearch.prune_rows import BUDGET_COLUMNS, OK, PRUNE_ROWS, within_budget
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -19,7 +20,8 @@ Texts = npt.NDArray[np.str_]
 
 _TEXTS = ("method", "cell", "status")
 _INTEGERS = ("width", "budget", "restart", "weight_nonzeros", "nonzeros", "effective_nonzeros")
-COLUMNS = (*_TEXTS, *_INTEGERS, "accuracy", "flops", "parameters")
+_FLOATS = ("accuracy", "flops")
+COLUMNS = (*_TEXTS, *_INTEGERS, *_FLOATS, "shape", "parameters")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class PruneRun:
         conditions: settings that change what a run is (compat, epochs, ...), those that are
             not at their default: runs that differ here are never pooled.
         sources: name of a user's own pruner -> digest of its source.
+        task_digest: of the task.
+        trainer, numerics: what trained them; another one makes other runs of the same keys.
     """
 
     name: str
@@ -42,6 +46,9 @@ class PruneRun:
     start: str = ""
     conditions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    task_digest: str = ""
+    trainer: str = ""
+    numerics: int = 0
 
     @property
     def group(self) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -58,6 +65,7 @@ class Tries:
         width, budget, restart: int64.
         weight_nonzeros, nonzeros, effective_nonzeros: int64, as the masks count them.
         accuracy, flops: float64.
+        within: bool, it keeps to its budget (``prune_rows.within_budget``).
         saved: bool, the sweep kept this network's parameters.
         source: int64, place of its ``PruneRun`` in ``names``.
         row: int64, place in the rows of that.
@@ -75,6 +83,7 @@ class Tries:
     effective_nonzeros: Integers
     accuracy: npt.NDArray[np.float64]
     flops: npt.NDArray[np.float64]
+    within: Bools
     saved: Bools
     source: Integers
     row: Integers
@@ -84,17 +93,15 @@ class Tries:
     def of(cls, runs: Sequence[PruneRun]) -> Tries:
         """All rows of ``runs`` (one at least); what two of them both hold counts once.
 
+        That is one key under one seed, trainer and numerics. Of such rows the one whose
+        network was saved is taken, then that of the run first by name.
+
         Raises:
             CorruptDataError: rows that no sweep can have made.
         """
         parts = [_columns(run, place) for place, run in enumerate(runs)]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        seeds = np.array([run.seed for run in runs], np.uint64)[joined["source"]]
-        names = ("method", "cell", "width", "budget", "restart")
-        _, first = np.unique(
-            np.rec.fromarrays([*(joined[name] for name in names), seeds]), return_index=True
-        )
-        kept = np.sort(first)
+        kept = _once(runs, joined)
         columns = {name: column[kept] for name, column in joined.items()}
         return cls(**columns, names=tuple(run.name for run in runs))
 
@@ -112,7 +119,12 @@ class Tries:
     @property
     def ok(self) -> Tries:
         """Those that count: neither diverged nor collapsed."""
-        return self[self.status == "ok"]
+        return self[self.status == OK]
+
+    @property
+    def to_budget(self) -> Tries:
+        """Those that views by budget show: they keep to it, whatever became of them."""
+        return self[self.within]
 
     def of_method(self, method: str, width: int | None = None) -> Tries:
         """Those of a method, at one width or at all."""
@@ -121,7 +133,7 @@ class Tries:
 
     def reaching(self, target: float) -> Tries:
         """Those that count and reach ``target``."""
-        return self[(self.status == "ok") & (self.accuracy >= target)]
+        return self[(self.status == OK) & (self.accuracy >= target)]
 
     def first(self, by: str) -> int | None:
         """The one that is smallest in column ``by``; None without any.
@@ -140,7 +152,7 @@ class Tries:
 
     def most_accurate(self) -> int | None:
         """The best that counts; of equals the fewest nonzeros, then as in ``first``."""
-        own = np.flatnonzero(self.status == "ok")
+        own = np.flatnonzero(self.status == OK)
         if not len(own):
             return None
         top = own[self.accuracy[own] == self.accuracy[own].max()]
@@ -177,18 +189,32 @@ def widths_of(tries: Tries) -> list[int]:
     return [int(width) for width in np.unique(tries.width)]
 
 
+def _once(runs: Sequence[PruneRun], joined: Mapping[str, npt.NDArray[Any]]) -> Integers:
+    """Places, ascending, of rows of which none is another's run (see ``Tries.of``)."""
+    source = joined["source"]
+    made = [(run.seed, run.trainer, run.numerics) for run in runs]
+    number = {key: place for place, key in enumerate(sorted(set(made)))}
+    by_name = np.argsort(np.argsort(np.array([run.name for run in runs]), kind="stable"))
+    key = [joined[name] for name in ("method", "cell", "width", "budget", "restart")]
+    key.append(np.array([number[one] for one in made])[source])
+    order = np.lexsort((by_name[source], ~joined["saved"]))
+    _, first = np.unique(np.rec.fromarrays([k[order] for k in key]), return_index=True)
+    return np.asarray(np.sort(order[first]), np.int64)
+
+
 def _columns(run: PruneRun, place: int) -> dict[str, npt.NDArray[Any]]:
     rows = run.rows
     absent = [name for name in COLUMNS if name not in rows.column_names]
     if absent:
         raise CorruptDataError(f"the rows of {run.name} lack column {absent[0]!r}")
     found: dict[str, npt.NDArray[Any]] = {}
-    for name in COLUMNS[:-1]:
+    for name in (*_TEXTS, *_INTEGERS, *_FLOATS):
         kind: Any = str if name in _TEXTS else np.int64 if name in _INTEGERS else np.float64
         found[name] = rows[name].to_numpy().astype(kind)
     _check(run.name, found)
     return {
         **found,
+        "within": within_budget(rows.select(BUDGET_COLUMNS)),
         "saved": rows["parameters"].is_valid().to_numpy(),
         "source": np.full(len(rows), place, np.int64),
         "row": np.arange(len(rows), dtype=np.int64),
@@ -196,10 +222,10 @@ def _columns(run: PruneRun, place: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check(name: str, found: Mapping[str, npt.NDArray[Any]]) -> None:
-    ok = found["status"] == "ok"
+    ok = found["status"] == OK
     accuracy, nonzeros = found["accuracy"], found["nonzeros"]
     effective = found["effective_nonzeros"]
-    unknown = set(np.unique(found["status"]).tolist()) - {"ok", "diverged", "collapsed"}
+    unknown = set(np.unique(found["status"]).tolist()) - set(PRUNE_ROWS.statuses)
     wrong = {
         f"of status {next(iter(unknown), '')!r}": np.isin(found["status"], list(unknown)),
         "with an accuracy outside of [0, 1]": ok & ~((accuracy >= 0) & (accuracy <= 1)),

@@ -19,6 +19,7 @@ from combsearch.errors import UsageError
 from combsearch.plots.methods import method_name
 from combsearch.plots.scales import accuracy_axis, inches
 from combsearch.plots.style import ACCENT, FAINT, INK, PAGE, count, new_figure, styled
+from combsearch.prune_rows import LOST, OK, within_budget
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,12 +53,13 @@ def accuracy_by_budget(rows: pa.Table, target: float | Sequence[float], title: s
     """Every run against its weight budget, with the best of each budget as a line.
 
     Of one method there are two frames, coloured by width and by cell; of several one frame
-    each, coloured by width. Runs that diverged or collapsed are counted on top, not drawn. A
-    budget's runs stand side by side in the order of the key, so that none hides the others.
+    each, coloured by width. Runs that diverged or collapsed, and those that keep more than
+    their budget (``prune_rows.within_budget``), are counted on top, not drawn. A budget's
+    runs stand side by side in the order of the key, so that none hides the others.
 
     Args:
-        rows: schema ``prune_rows.COLUMNS``; method, width, budget, cell, accuracy and
-            status are enough.
+        rows: schema ``prune_rows.COLUMNS``; method, width, budget, cell, accuracy, status,
+            weight_nonzeros and shape are enough.
         target: accuracy in (0, 1] that counts as success, or several.
         title: a line on top; by default the method's name and how many runs it has.
 
@@ -69,7 +71,9 @@ def accuracy_by_budget(rows: pa.Table, target: float | Sequence[float], title: s
     targets = sorted([target] if isinstance(target, float | int) else target)
     runs = {name: rows[name].to_numpy() for name in ("method", "width", "budget", "cell", "status")}
     accuracy = rows["accuracy"].to_numpy().astype(np.float64)
-    runs = {**runs, "accuracy": accuracy, "ok": runs["status"] == "ok"}
+    above = ~within_budget(rows)
+    runs = {**runs, "accuracy": accuracy, "above": above & (runs["status"] == OK)}
+    runs["ok"] = (runs["status"] == OK) & ~above
     methods = list(dict.fromkeys(runs["method"].tolist()))
     if len(methods) == 1:
         return _one_method(runs, methods[0], targets, title)
@@ -135,16 +139,20 @@ def _frame(figure: Figure, left: float, bottom: float, width: float, height: flo
 def _heading(method: str, runs: dict[str, Any], own: npt.NDArray[np.bool_]) -> str:
     """Name, and how many runs: those that are not drawn apart."""
     parts = [count(int((own & runs["ok"]).sum()), "run")]
-    for status in ("collapsed", "diverged"):
+    for status in LOST:
         lost = int((own & (runs["status"] == status)).sum())
         parts += [f"{lost:,} {status}"] if lost else []
+    above = int((own & runs["above"]).sum())
+    parts += [f"{above:,} above budget"] if above else []
     return f"{method_name(method)}: {', '.join(parts)}"
 
 
 def _short_heading(method: str, runs: dict[str, Any], own: npt.NDArray[np.bool_]) -> str:
     """The same where there is little room: lost are those that collapsed or diverged."""
-    drawn, lost = int((own & runs["ok"]).sum()), int((own & ~runs["ok"]).sum())
-    return f"{method_name(method)}: {count(drawn, 'run')}" + (f", {lost:,} lost" if lost else "")
+    drawn, above = int((own & runs["ok"]).sum()), int((own & runs["above"]).sum())
+    lost = int((own & ~runs["ok"]).sum()) - above
+    parts = [count(drawn, "run")] + [f"{lost:,} lost"] * (lost > 0)
+    return f"{method_name(method)}: {', '.join(parts + [f'{above:,} above'] * (above > 0))}"
 
 
 # ------------------------------------------------------------------ kinds and their key

@@ -25,6 +25,7 @@ from combsearch.plots.style import (
     plain_percent,
     styled,
 )
+from combsearch.prune_config import PAPER_TARGETS
 
 F64 = npt.NDArray[np.float64]
 Published = tuple[str, int, float]  # label, nonzeros, accuracy
@@ -67,7 +68,7 @@ class _Entry:
 @styled()
 def frontiers(
     lines: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
-    targets: Sequence[float] = (0.95, 0.995, 1.0),
+    targets: Sequence[float] = (*PAPER_TARGETS, 1.0),
     published: Sequence[Published] = (),
 ) -> Figure:
     """Frontiers as steps, a dot where each first reaches a target, and a table of those.

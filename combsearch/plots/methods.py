@@ -1,6 +1,6 @@
 """How each pruning method looks in every figure: colour, mark and dashes.
 
-Thirteen methods are more than colours can tell apart, so each has a mark of its own too, and
+Fourteen methods are more than colours can tell apart, so each has a mark of its own too, and
 figures name them beside their lines. The colours stay apart under the common colour-vision
 deficiencies together with their lightness; random masks, the naive floor, are grey and dashed.
 """
@@ -23,6 +23,7 @@ _NAMES = {
     "grasp": "GraSP",
     "synflow": "SynFlow",
     "prospr": "ProsPr",
+    "magnitude": "magnitude",
     "random_uniform": "random, uniform",
     "random_epl": "random, EPL",
     "random_epf": "random, EPF",
@@ -66,6 +67,7 @@ _LOOKS = {
     "grasp": Look("#d184b8", "X"),
     "synflow": Look("#e6b800", "P"),
     "prospr": Look("#8c4a1f", "*"),
+    "magnitude": Look("#e6550d", "H"),
     "random_uniform": Look("#4f4f4f", "h", (4, 1.5), 0.8),
     "random_epl": Look("#6e6e6e", "d", (1.2, 1.2), 0.8),
     "random_epf": Look("#8d8d8d", ">", (5, 1.2, 1.2, 1.2), 0.8),

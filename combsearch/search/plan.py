@@ -188,7 +188,7 @@ def trainer_name(name: str, nets: NetBatch, task: Task) -> str:
 
         return AutoTrainer().choose(nets, task).name
     obstacle = fused_obstacle(nets, task, None)
-    if get_trainer(name).name == "fused" and obstacle is not None:
+    if get_trainer(name).name in ("fused", "sparse") and obstacle is not None:
         raise UsageError(f"trainer {name!r} cannot do this: {obstacle}; 'vmap' and 'loop' can")
     return name
 

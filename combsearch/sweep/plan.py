@@ -9,32 +9,28 @@ depend on who is scored beside it. A shard is one chunk or several of one group.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from combsearch.baselines import METHODS, get_pruner
 from combsearch.config import changed
-from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
 from combsearch.prune_config import PruneConfig
-from combsearch.registry import import_object, lookup
 from combsearch.rng import RESTART_BLOCK, RunKeys
 from combsearch.saved_network import load_network
 from combsearch.search.mask_plan import network_digest
 from combsearch.search.mask_training import with_leading_block
-from combsearch.search.plan import SettingError, blame, check_counts, trainer_name
+from combsearch.search.plan import blame, check_counts, trainer_name
 from combsearch.store import Shard
+from combsearch.sweep.checks import check_budgets, check_initial, check_size
 from combsearch.sweep.cost import dense_seconds, run_seconds
+from combsearch.sweep.sources import short_digest, source_digests
 from combsearch.tasks import Task, load_task
 from combsearch.trainers import TRAINERS
 from combsearch.trainers.base import fused_obstacle
@@ -104,14 +100,11 @@ class PrunePlan:
         """
         plan = cls.saved(config)
         with blame("methods"):
-            sources = {name: _source_digest(name) for name in config.methods if ":" in name}
-            for name in config.methods:
-                if ":" not in name:  # to import it takes seconds, of torch
-                    lookup("method", name, METHODS)
+            sources = source_digests(config.methods)
         with blame("init"):
             initial = load_network(config.init) if config.init else None
             if initial is not None:
-                _check_initial(initial, plan.groups)
+                check_initial(initial, [group.shape for group in plan.groups])
         fixed = initial is not None
         return dataclasses.replace(plan, initial=initial, fixed=fixed, sources=sources)
 
@@ -250,9 +243,13 @@ class PrunePlan:
         return found
 
     def name(self) -> str:
-        """A run's name made from its configuration, so that the same command finds it."""
+        """A run's name made from its configuration, so that the same command finds it.
+
+        A user's own pruner that was edited starts a new run.
+        """
         task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
-        return f"prune-{task}-{self.config.digest()[:8]}"
+        files = f"-{short_digest(self.sources)}" if self.sources else ""
+        return f"prune-{task}-{self.config.digest()[:8]}{files}"
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -270,43 +267,15 @@ def _groups(config: PruneConfig, task: Task) -> tuple[Group, ...]:
         width: NetShape.from_hidden((width,) * config.depth, task.inputs, outputs)
         for width in config.widths
     }
-    largest = shapes[max(shapes)]
-    if largest.parameters > _MOST_FLOATS:
-        raise SettingError(
-            f"width {max(shapes)} makes networks of {largest.parameters:,} parameters, the most"
-            f" that can be pruned is {_MOST_FLOATS:,}",
-            "widths",
-        )
+    check_size(shapes, _MOST_FLOATS)
     budgets = {width: config.budgets_of(shape.weights) for width, shape in shapes.items()}
-    _check_budgets(config, {width: shape.weights for width, shape in shapes.items()}, budgets)
+    check_budgets(config, shapes, budgets)
     groups, rank = [], 0
     for method in config.methods:
         for width, shape in shapes.items():
             groups.append(Group(method, width, shape, budgets[width], rank))
             rank += len(budgets[width])
     return tuple(groups)
-
-
-def _check_budgets(
-    config: PruneConfig, weights: dict[int, int], budgets: dict[int, tuple[int, ...]]
-) -> None:
-    """A budget that no width holds, and a width that holds none, are mistakes."""
-    widest = max(weights)
-    for budget in config.budgets:
-        if budget != "paper" and int(budget) > weights[widest]:
-            raise SettingError(
-                f"budget {budget} is above the {weights[widest]} weights of width {widest}"
-                f"{', the largest' if len(weights) > 1 else ''}",
-                "budgets",
-            )
-    for width, found in budgets.items():
-        if not found:
-            raise SettingError(
-                f"width {width} has {weights[width]} weights: none of the budgets"
-                f" ({', '.join(config.budgets)}) is possible with {config.depth} hidden layers;"
-                " leave it out, or name other --budgets",
-                "widths",
-            )
 
 
 def _trainer(config: PruneConfig, shape: NetShape, task: Task) -> str:
@@ -317,32 +286,3 @@ def _trainer(config: PruneConfig, shape: NetShape, task: Task) -> str:
     if fused_obstacle(nets, task, None) is not None:
         return "vmap"
     return "sparse" if "sparse" in TRAINERS else "fused"
-
-
-def _check_initial(initial: NetBatch, groups: tuple[Group, ...]) -> None:
-    assert isinstance(initial.network, MLP)
-    wide = initial.network.shape
-    for group in groups:
-        shape = group.shape
-        same = (wide.inputs, wide.outputs, len(wide.widths)) == (
-            shape.inputs, shape.outputs, len(shape.widths),
-        )  # fmt: skip
-        if not same or min(wide.hidden) < group.width:
-            raise UsageError(
-                f"init holds a network {wide.to_json()}, the leading block of which is to be"
-                f" {shape.to_json()} at width {group.width}: it must have as many layers and be"
-                " as wide"
-            )
-
-
-def _source_digest(name: str) -> str:
-    """sha256 of the file that a user's pruner is in: once edited, it must not continue a run.
-
-    Raises:
-        UsageError: there is no such pruner.
-    """
-    get_pruner(name)
-    found = import_object("pruner", name)
-    module = sys.modules.get(getattr(found, "__module__", None) or name.partition(":")[0])
-    file = getattr(module, "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()

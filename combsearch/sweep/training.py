@@ -19,6 +19,7 @@ from combsearch.nets import NetBatch
 from combsearch.prune_config import PruneConfig
 from combsearch.prune_rows import Kept, kept_parameters, prune_table
 from combsearch.pruning import Budget, weights_of
+from combsearch.registry import USERS_FAULT, fault_text
 from combsearch.runfile import identity_digest
 from combsearch.search.running import Outcome, check_unchanged
 from combsearch.search.training import committed, use_one_thread
@@ -132,7 +133,7 @@ def pruned_nets(method: str, dense: NetBatch, budget: Budget) -> NetBatch:
 
     In ``exact`` mode the masks keep exactly the budget, or fewer where the method says that
     it collapsed. In ``paper`` mode they keep what the authors' code keeps, which may be a few
-    more or fewer: rows say how many. A user's own keeps the budget in either mode.
+    more or fewer: rows say how many; of a user's own never more than the budget.
 
     Raises:
         UsageError: the method failed, or gave something else; the message names it.
@@ -141,11 +142,12 @@ def pruned_nets(method: str, dense: NetBatch, budget: Budget) -> NetBatch:
         nets = get_pruner(method).prune(dense, budget)
     except MemoryError:
         raise  # the engine tries the shard again
-    except Exception as error:  # a user's own may fail in any way
-        if ":" not in method and not isinstance(error, CombsearchError):
+    except CombsearchError as error:
+        raise UsageError(f"{_what(method, dense)} failed: {error}") from error
+    except USERS_FAULT as error:
+        if ":" not in method:
             raise
-        kind = "" if isinstance(error, CombsearchError) else f"{type(error).__name__}: "
-        raise UsageError(f"{_what(method, dense)} failed: {kind}{error}") from error
+        raise UsageError(f"{_what(method, dense)} failed: {fault_text(error)}") from error
     nets = _checked_kind(method, nets, dense)
     _check_masks(method, nets)
     if budget.exact or ":" in method:
@@ -171,19 +173,34 @@ def _checked_kind(method: str, nets: Any, dense: NetBatch) -> NetBatch:
         raise UsageError(
             f"{_what(method, dense)} returned a {type(nets).__name__}, it must return a NetBatch"
         )
-    given: NetBatch = nets.numpy()
-    found = {name: (a.shape, a.dtype) for name, a in given.params.items()}
-    if given.network != dense.network or len(given) != len(dense):
+    if nets.network == dense.network:
+        _check_names(method, nets, dense)
+    if nets.network != dense.network or len(nets) != len(dense):
         raise UsageError(
-            f"{_what(method, dense)} returned {len(given)} networks {given.network}, it must"
+            f"{_what(method, dense)} returned {len(nets)} networks {nets.network}, it must"
             f" return the {len(dense)} networks {dense.network} that it was given, with masks"
         )
+    given: NetBatch = nets.numpy()
+    found = {name: (a.shape, a.dtype) for name, a in given.params.items()}
     if found != {name: (a.shape, a.dtype) for name, a in dense.params.items()}:
         raise UsageError(
-            f"{_what(method, dense)} returned parameters of other names, shapes or types than"
-            " those that it was given (float32)"
+            f"{_what(method, dense)} returned parameters of other shapes or types than those"
+            " that it was given (float32)"
         )
     return given
+
+
+def _check_names(method: str, nets: NetBatch, dense: NetBatch) -> None:
+    """A dictionary changed in place may have lost an entry, or gained one."""
+    for kind in ("params", "masks", "momenta"):
+        found, names = set(getattr(nets, kind)), set(dense.params)
+        if found != names:
+            lost = [f"lacks {name!r}" for name in dense.params if name not in found]
+            more = [f"holds {name!r}" for name in sorted(found - names, key=str)]
+            raise UsageError(
+                f"{_what(method, dense)} returned {kind} of other names than those that it was"
+                f" given: {kind} {', '.join(lost + more)}"
+            )
 
 
 def _check_masks(method: str, nets: NetBatch) -> None:

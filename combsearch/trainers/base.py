@@ -186,7 +186,7 @@ def epoch_orders(seed: int, block: int, epoch: int, points: int) -> npt.NDArray[
 
 
 def fused_obstacle(nets: NetBatch, task: Task, on_step: OnStep | None) -> str | None:
-    """Why the fused kernels cannot serve a request, or None when they can."""
+    """Why the compiled trainers cannot serve a request, or None when they can."""
     if on_step is not None:
         return "it runs all steps in one call and cannot call on_step"
     if not isinstance(nets.network, MLP):
