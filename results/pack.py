@@ -1,6 +1,8 @@
-"""Copy a finished run folder, all rows in one shard: ``python results/pack.py RUN FOLDER``.
+"""Copy a run folder, all rows in one shard: ``python results/pack.py RUN FOLDER``.
 
-Of a run of descend come the best network of every level, not the states of its beam.
+Of a run of descend come the best network of every level, not the states of its beam. A sweep
+comes without figures, which ``compare`` draws, and one that is not finished with its shards as
+they are: its command continues it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ def pack(run: Path, folder: Path) -> None:
     """The rows, identity, best network, summary and figures of ``run``, in ``folder``."""
     store = RunStore.attach(run)
     packed = RunStore.open(folder, store.identity)
+    if not (run / "summary.json").exists():
+        shutil.copytree(run / "shards", folder / "shards", dirs_exist_ok=True)
+        return
     summary = json.loads((run / "summary.json").read_text())
     if store.identity["command"] == "descend":
         shutil.copytree(run / "frontier", folder / "frontier", dirs_exist_ok=True)
@@ -30,7 +35,8 @@ def pack(run: Path, folder: Path) -> None:
     if (run / "best.npz").exists():  # a sweep has none: its rows hold a network a budget
         shutil.copyfile(run / "best.npz", folder / "best.npz")
     write_json(folder / "summary.json", summary | {"run_folder": folder.as_posix()})
-    shutil.copytree(run / "figures", folder / "figures", dirs_exist_ok=True)
+    if store.identity["command"] != "prune":
+        shutil.copytree(run / "figures", folder / "figures", dirs_exist_ok=True)
 
 
 def _end(store: RunStore) -> int:
