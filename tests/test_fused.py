@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from training import distances
 
 from combsearch.config import CELLS, Recipe, Schedule
@@ -153,44 +152,7 @@ def test_wide_networks_err_no_more_than_ten_times_the_loop(widths: Widths) -> No
     assert np.median(own) <= 1e-5
 
 
-@pytest.mark.parametrize(
-    ("points", "batch"), [(40, 1), (40, 5), (50, 24), (390, 130), (7, 7), (8, 7), (1, 1), (13, 7)]
-)
-def test_any_batch_size_and_few_points_stay_with_the_loop(points: int, batch: int) -> None:
-    # A batch is padded to whole blocks; the points that fill no batch wait for another epoch.
-    task, (nets, keys) = make_task(points=points), make_nets((2, 4, 3, 1), CELLS[:3])
-    recipe = recipes(CELLS[:3], epochs=4, batch_size=batch)
-    steps = slice(0, min(50, 4 * (points // batch)))
-    found = FUSED.fit(nets, task, recipe, keys, steps)
-    assert_close(found, LOOP.fit(nets, task, recipe, keys, steps))
-    assert distances(found, nets).min() > 1e-4
-
-
-def test_momentum_and_weight_decay_are_the_recipe_s() -> None:
-    task, (nets, keys) = make_task(), make_nets((2, 4, 3, 1), CELLS[:3])
-    for momentum, decay in ((0.0, 5e-4), (0.9, 0.3), (0.5, 0.0)):
-        recipe = recipes(CELLS[:3], epochs=8, momentum=momentum, weight_decay=decay)
-        steps = slice(0, 30)
-        found = FUSED.fit(nets, task, recipe, keys, steps)
-        assert_close(found, LOOP.fit(nets, task, recipe, keys, steps))
-
-
 # ---- segments --------------------------------------------------------------------------
-
-
-def test_steps_in_segments_are_the_steps_in_one_call() -> None:
-    task, (nets, keys) = make_task(points=330), make_nets((2, 5, 3, 1), CELLS)
-    recipe = recipes(CELLS, epochs=6, batch_size=24)
-    total = recipe[0].total_steps(task.points)
-    assert total == 78
-    whole = FUSED.fit(nets, task, recipe, keys)
-    for cuts in ((0,), (1,), (12,), (13,), (14,), (77,), (78,), (5, 5, 26, 70), range(0, 78, 7)):
-        found, start = nets, 0
-        for stop in (*cuts, total):
-            found = FUSED.fit(found, task, recipe, keys, slice(start, stop))
-            assert_masked_are_zero(found)
-            start = stop
-        assert_same_bits(found, whole)
 
 
 def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,20 +177,6 @@ def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch)
         assert_same_bits(FUSED.fit(nets, task, recipe, keys), whole)
         assert max(held) == epochs * epoch
         assert_same_bits(FUSED.fit(nets, task, recipe, keys, slice(70, 300)), partly)
-
-
-def test_what_is_given_is_left_as_it_is() -> None:
-    task, (nets, keys) = make_task(), make_nets((2, 5, 3, 1), CELLS)
-    before = nets.map(np.copy)
-    found = FUSED.fit(nets, task, Recipe(epochs=1), keys)
-    assert_same_bits(nets, before)
-    assert list(found.params) == list(nets.params)
-    for name, param in found.params.items():
-        assert param.shape == nets.params[name].shape and param.dtype == np.float32
-        np.testing.assert_array_equal(found.masks[name], before.masks[name])
-    tensors = FUSED.fit(nets.to_torch(), task, Recipe(epochs=1), keys)
-    assert not isinstance(tensors.params["weight0"], torch.Tensor)
-    assert_same_bits(tensors, found)
 
 
 # ---- a network depends on itself alone -------------------------------------------------
@@ -380,13 +328,6 @@ def test_scores_of_all_points_of_the_spiral_are_those_of_torch() -> None:
     assert alone.correct.tolist() == found.correct[4:5].tolist()
 
 
-def test_no_networks_have_no_scores() -> None:
-    task, (nets, _) = make_task(), make_nets((2, 4, 3, 1), CELLS)
-    found = FUSED.score(nets[:0], task)
-    assert found.correct.shape == found.diverged.shape == (0,)
-    assert found.points == task.points
-
-
 def test_a_parameter_that_is_not_finite_is_divergence() -> None:
     task, (nets, _) = make_task(), make_nets((2, 4, 3, 1), CELLS)
     expected = FUSED.score(nets, task)
@@ -415,17 +356,6 @@ def test_diverged_networks_are_flagged_and_touch_no_neighbour(lr: float) -> None
     alone = FUSED.fit(nets[calm], task, recipe[0], keys[calm])
     assert_same_bits(trained[calm], alone)
     assert FUSED.score(alone, task).correct.tolist() == found.correct[calm].tolist()
-
-
-def test_networks_diverge_where_those_of_the_loop_do() -> None:
-    # Some do: a network whose neurons all die before stays finite.
-    cells = [f"{lr:g}:constant" for lr in (100, 200, 300, 500)] * 5
-    task, (nets, keys) = make_task(), make_nets((2, 7, 3, 3, 1), cells)
-    recipe = recipes(cells, epochs=4)
-    found = FUSED.score(FUSED.fit(nets, task, recipe, keys), task)
-    expected = score(LOOP.fit(nets, task, recipe, keys), task)
-    assert found.diverged.tolist() == expected.diverged.tolist()
-    assert 4 < found.diverged.sum() < 16
 
 
 # ---- minibatches that are kept ---------------------------------------------------------

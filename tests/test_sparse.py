@@ -208,26 +208,6 @@ def test_momenta_of_masked_parameters_stay_what_they_were() -> None:
     np.testing.assert_array_equal(same, vectors(nets, "masks") == 0)
 
 
-@pytest.mark.parametrize(
-    ("points", "batch"), [(40, 1), (40, 5), (50, 24), (390, 130), (8, 7), (1, 1), (300, 150)]
-)
-def test_any_batch_size_and_few_points_stay_with_the_loop(points: int, batch: int) -> None:
-    task, (nets, keys) = make_task(points=points), make_nets((2, 4, 3, 1), CELLS[:3], density=0.7)
-    recipe = recipes(CELLS[:3], epochs=4, batch_size=batch)
-    steps = slice(0, min(50, 4 * (points // batch)))
-    found = SPARSE.fit(nets, task, recipe, keys, steps)
-    assert_close(found, LOOP.fit(nets, task, recipe, keys, steps))
-    assert distances(found, nets).min() > 1e-4
-
-
-def test_momentum_and_weight_decay_are_the_recipe_s() -> None:
-    task, (nets, keys) = make_task(), make_nets((2, 4, 3, 1), CELLS[:3], density=0.7)
-    for momentum, decay in ((0.0, 5e-4), (0.9, 0.3), (0.5, 0.0)):
-        recipe = recipes(CELLS[:3], epochs=8, momentum=momentum, weight_decay=decay)
-        found = SPARSE.fit(nets, task, recipe, keys, slice(0, 30))
-        assert_close(found, LOOP.fit(nets, task, recipe, keys, slice(0, 30)))
-
-
 def test_whole_runs_stay_with_the_fused_trainer() -> None:
     from combsearch.tasks import cubist_spiral
 
@@ -243,18 +223,6 @@ def test_whole_runs_stay_with_the_fused_trainer() -> None:
 # ---- segments --------------------------------------------------------------------------
 
 
-def test_steps_in_segments_are_the_steps_in_one_call() -> None:
-    task, (nets, keys) = make_task(points=330), make_nets(CUBE, CELLS, density=0.6)
-    recipe = recipes(CELLS, epochs=6, batch_size=24)
-    whole = SPARSE.fit(nets, task, recipe, keys)
-    for cuts in ((0,), (1,), (12,), (13,), (14,), (77,), (78,), (5, 5, 26, 70), range(0, 78, 7)):
-        found, start = nets, 0
-        for stop in (*cuts, 78):
-            found = SPARSE.fit(found, task, recipe, keys, slice(start, stop))
-            start = stop
-        assert_same_bits(found, whole)
-
-
 def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     task, (nets, keys) = make_task(points=330), make_nets(CUBE, CELLS, density=0.6)
     recipe = recipes(CELLS, epochs=6, batch_size=5)
@@ -266,21 +234,6 @@ def test_memory_for_minibatches_changes_nothing(monkeypatch: pytest.MonkeyPatch)
         kernel_data.kept.clear()
         assert_same_bits(SPARSE.fit(nets, task, recipe, keys), whole)
         assert_same_bits(SPARSE.fit(nets, task, recipe, keys, slice(70, 300)), partly)
-
-
-def test_what_is_given_is_left_as_it_is() -> None:
-    task, (nets, keys) = make_task(), make_nets(CUBE, CELLS, density=0.6)
-    before = nets.map(np.copy)
-    found = SPARSE.fit(nets, task, Recipe(epochs=1), keys)
-    assert_same_bits(nets, before)
-    assert list(found.params) == list(nets.params)
-    for name, param in found.params.items():
-        assert param.shape == nets.params[name].shape and param.dtype == np.float32
-        np.testing.assert_array_equal(found.masks[name], before.masks[name])
-    tensors = SPARSE.fit(nets.to_torch(), task, Recipe(epochs=1), keys)
-    assert isinstance(tensors.params["weight0"], np.ndarray)
-    assert_same_bits(tensors, found)
-    assert_same_bits(SPARSE.fit(nets, task, Recipe(epochs=1), keys, slice(3, 3)), nets)
 
 
 # ---- a network depends on itself alone -------------------------------------------------
@@ -376,12 +329,6 @@ def test_scores_are_those_of_torch(widths: Widths, points: int) -> None:
     assert np.abs(found.correct - expected.correct).max() <= 2
 
 
-def test_no_networks_have_no_scores() -> None:
-    task, (nets, _) = make_task(), make_nets(CUBE, CELLS)
-    found = SPARSE.score(nets[:0], task)
-    assert found.correct.shape == found.diverged.shape == (0,)
-
-
 def test_a_parameter_that_is_not_finite_is_divergence_even_where_nothing_reads_it() -> None:
     task, (nets, _) = make_task(), make_nets(CUBE, CELLS, density=1)
     nets = masked(nets, dead_ends)
@@ -404,16 +351,6 @@ def test_diverged_networks_are_flagged_and_touch_no_neighbour(lr: float) -> None
     assert_masked_are_zero(trained)
     calm = np.arange(0, 8, 2)
     assert_same_bits(trained[calm], SPARSE.fit(nets[calm], task, recipe[0], keys[calm]))
-
-
-def test_networks_diverge_where_those_of_the_loop_do() -> None:
-    cells = [f"{lr:g}:constant" for lr in (100, 200, 300, 500)] * 5
-    task, (nets, keys) = make_task(), make_nets((2, 7, 3, 3, 1), cells)
-    recipe = recipes(cells, epochs=4)
-    found = SPARSE.score(SPARSE.fit(nets, task, recipe, keys), task)
-    expected = score(LOOP.fit(nets, task, recipe, keys), task)
-    assert found.diverged.tolist() == expected.diverged.tolist()
-    assert 4 < found.diverged.sum() < 16
 
 
 # ---- minibatches that are kept ---------------------------------------------------------
