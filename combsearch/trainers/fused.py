@@ -18,12 +18,12 @@ from combsearch.errors import UsageError
 from combsearch.nets import NetBatch, Scores, flat_arrays
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
-from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, plan_fit
+from combsearch.trainers.base import ALL_STEPS, OnStep, Plan
 from combsearch.trainers.kernel_data import (
     Floats,
     Layout,
     Order,
-    named,
+    fit_by_block,
     samples_of,
     segments,
     served_shape,
@@ -74,17 +74,7 @@ class FusedTrainer:
         on_step: OnStep | None = None,
     ) -> NetBatch:
         """See ``Trainer.fit``; ``on_step`` is not possible."""
-        plan = plan_fit(nets, task, recipe, keys, steps)
-        shape = served_shape(self.name, nets, task, on_step)
-        nets = nets.numpy()
-        w, v = flat_arrays(nets.params), flat_arrays(nets.momenta)
-        m = flat_arrays(nets.masks)
-        for block in np.unique(plan.blocks):
-            lanes = np.flatnonzero(plan.blocks == block)
-            _fit_block(w, v, m, lanes, int(block), task, plan, shape.widths)
-        return NetBatch(
-            nets.network, named(w, nets.params), nets.masks, named(v, nets.params), nets.state
-        )
+        return fit_by_block(self.name, _fit_block, nets, task, recipe, keys, steps, on_step)
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""

@@ -1,19 +1,21 @@
-"""What the trainers with compiled kernels share: requests checked, minibatches made and kept."""
+"""What the trainers with compiled kernels share: requests, restart blocks, kept minibatches."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from combsearch.config import Recipe
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
-from combsearch.nets import MLP, Arrays, NetBatch
+from combsearch.nets import MLP, Arrays, NetBatch, flat_arrays
+from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
-from combsearch.trainers.base import OnStep, Plan, epoch_orders, fused_obstacle
+from combsearch.trainers.base import OnStep, Plan, epoch_orders, fused_obstacle, plan_fit
 
 Floats = npt.NDArray[np.float32]
 Order = npt.NDArray[np.int32]
@@ -50,6 +52,35 @@ def named(flat: Floats, like: Arrays) -> Arrays:
             arrays[name] = flat[:, start : start + size].reshape(like[name].shape)
             start += size
     return {name: arrays[name] for name in like}
+
+
+FitBlock = Callable[
+    [Floats, Floats, Floats, npt.NDArray[np.intp], int, Task, Plan, tuple[int, ...]], None
+]
+"""In place: (w, v, m float32 [net, parameter], which networks, their block, task, plan, widths)."""
+
+
+def fit_by_block(
+    trainer: str,
+    fit_block: FitBlock,
+    nets: NetBatch,
+    task: Task,
+    recipe: Recipe | Sequence[Recipe],
+    keys: RunKeys,
+    steps: slice,
+    on_step: OnStep | None,
+) -> NetBatch:
+    """``Trainer.fit`` of a compiled trainer: ``fit_block`` for each block of restarts."""
+    plan = plan_fit(nets, task, recipe, keys, steps)
+    widths = served_shape(trainer, nets, task, on_step).widths
+    nets = nets.numpy()
+    w, v, m = (flat_arrays(kind) for kind in (nets.params, nets.momenta, nets.masks))
+    for block in np.unique(plan.blocks):
+        own = np.flatnonzero(plan.blocks == block)
+        fit_block(w, v, m, own, int(block), task, plan, widths)
+    return NetBatch(
+        nets.network, named(w, nets.params), nets.masks, named(v, nets.params), nets.state
+    )
 
 
 @dataclass(frozen=True)
