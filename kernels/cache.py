@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from .folder import cache_base
 from .vector import LANES
 
 _FOLDER = Path(__file__).parent
@@ -20,12 +20,11 @@ _ROOM = 2**23  # bytes that must be free on the disk; the kernels take a tenth
 
 
 def cache_folder() -> Path:
-    """``$COMBSEARCH_CACHE`` (default ``~/.cache/combsearch``) / a digest of the kernels' source."""
-    base = os.environ.get("COMBSEARCH_CACHE") or str(Path.home() / ".cache" / "combsearch")
+    """The folder of all caches / a digest of the kernels' source."""
     digest = hashlib.sha256(f"{numba.__version__} {np.__version__} {LANES}".encode())
     for source in sorted(_FOLDER.glob("*.py")):
         digest.update(source.read_bytes())
-    return Path(base) / f"kernels-{digest.hexdigest()[:16]}"
+    return cache_base() / f"kernels-{digest.hexdigest()[:16]}"
 
 
 def _writable_folder() -> Path | None:

@@ -19,6 +19,8 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from . import sigmoid
+
 Value = Any  # an LLVM value; llvmlite has no types of its own for checkers
 
 
@@ -47,20 +49,6 @@ def splat(value: float) -> Value:
 
 def _splat_integer(value: int) -> Value:
     return ir.Constant(_INTEGERS, [ir.Constant(ir.IntType(32), value)] * LANES)
-
-
-_MINUS_LOG2E = -1.4426950408889634
-_ROUND = 1.5 * 2.0**23
-# 2**f on [-1/2, 1/2], relative error 2e-7: least squares in the relative error at 64 Chebyshev
-# points, rounded to float32. Constants, because a fit could differ from machine to machine.
-_EXP2 = (
-    1.0000001192092896,
-    0.6931469440460205,
-    0.24022121727466583,
-    0.05550742521882057,
-    0.009675459936261177,
-    0.0013266970636323094,
-)
 
 
 class Code:
@@ -132,15 +120,14 @@ class Code:
         return self.b.select(self.b.xor(*positive), splat(0), splat(1))
 
     def sigmoid(self, z: Value) -> Value:
-        """1 / (1 + 2**t), t = -z log2 e, to 3e-7; z is held within ±55."""
-        b = self.b
-        z = b.select(b.fcmp_ordered(">", z, splat(-55)), z, splat(-55))
-        z = b.select(b.fcmp_ordered("<", z, splat(55)), z, splat(55))
-        # Adding 1.5 * 2**23 rounds t to an integer that stands in the low bits of the sum.
-        shifted = self.fma(z, splat(_MINUS_LOG2E), splat(_ROUND))
-        rest = self.fma(z, splat(_MINUS_LOG2E), b.fsub(splat(_ROUND), shifted))
-        power = splat(_EXP2[5])
-        for coefficient in _EXP2[4::-1]:
+        """1 / (1 + 2**t), t = -z log2 e, to 3e-7; see ``sigmoid``."""
+        b, limit, round_ = self.b, splat(sigmoid.LIMIT), splat(sigmoid.ROUND)
+        z = b.select(b.fcmp_ordered(">", z, splat(-sigmoid.LIMIT)), z, splat(-sigmoid.LIMIT))
+        z = b.select(b.fcmp_ordered("<", z, limit), z, limit)
+        shifted = self.fma(z, splat(sigmoid.MINUS_LOG2E), round_)
+        rest = self.fma(z, splat(sigmoid.MINUS_LOG2E), b.fsub(round_, shifted))
+        power = splat(sigmoid.EXP2[5])
+        for coefficient in sigmoid.EXP2[4::-1]:
             power = self.fma(rest, power, splat(coefficient))
         exponent = b.shl(b.bitcast(shifted, _INTEGERS), _splat_integer(23))
         power = b.bitcast(b.add(b.bitcast(power, _INTEGERS), exponent), _VECTOR)

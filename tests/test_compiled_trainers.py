@@ -1,4 +1,4 @@
-"""What the trainers with compiled kernels, fused and sparse, promise alike."""
+"""What the trainers with compiled kernels, fused, sparse and cuda, promise alike."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from test_fused import (
     make_task,
     recipes,
 )
+from cuda_on_cpu import OnCpu
 from training import distances
 
 from combsearch.config import CELLS, Recipe
@@ -20,13 +21,15 @@ from combsearch.trainers.fused import FusedTrainer
 from combsearch.trainers.loop import LoopTrainer
 from combsearch.trainers.sparse import SparseTrainer
 
-Compiled = FusedTrainer | SparseTrainer
+Compiled = FusedTrainer | SparseTrainer | OnCpu
 LOOP = LoopTrainer()
 
-both = pytest.mark.parametrize("trainer", [FusedTrainer(), SparseTrainer()], ids=lambda t: t.name)
+all_of_them = pytest.mark.parametrize(
+    "trainer", [FusedTrainer(), SparseTrainer(), OnCpu()], ids=lambda t: t.name
+)
 
 
-@both
+@all_of_them
 @pytest.mark.parametrize(
     ("points", "batch"),
     [(40, 1), (40, 5), (50, 24), (390, 130), (7, 7), (8, 7), (1, 1), (13, 7), (300, 150)],
@@ -43,7 +46,7 @@ def test_any_batch_size_and_few_points_stay_with_the_loop(
     assert distances(found, nets).min() > 1e-4
 
 
-@both
+@all_of_them
 def test_momentum_and_weight_decay_are_the_recipe_s(trainer: Compiled) -> None:
     task, (nets, keys) = make_task(), make_nets((2, 4, 3, 1), CELLS[:3])
     for momentum, decay in ((0.0, 5e-4), (0.9, 0.3), (0.5, 0.0)):
@@ -52,7 +55,7 @@ def test_momentum_and_weight_decay_are_the_recipe_s(trainer: Compiled) -> None:
         assert_close(found, LOOP.fit(nets, task, recipe, keys, slice(0, 30)))
 
 
-@both
+@all_of_them
 def test_steps_in_segments_are_the_steps_in_one_call(trainer: Compiled) -> None:
     task, (nets, keys) = make_task(points=330), make_nets((2, 5, 3, 1), CELLS)
     recipe = recipes(CELLS, epochs=6, batch_size=24)
@@ -68,7 +71,7 @@ def test_steps_in_segments_are_the_steps_in_one_call(trainer: Compiled) -> None:
         assert_same_bits(found, whole)
 
 
-@both
+@all_of_them
 def test_what_is_given_is_left_as_it_is(trainer: Compiled) -> None:
     task, (nets, keys) = make_task(), make_nets((2, 5, 3, 1), CELLS)
     before = nets.map(np.copy)
@@ -84,7 +87,7 @@ def test_what_is_given_is_left_as_it_is(trainer: Compiled) -> None:
     assert_same_bits(trainer.fit(nets, task, Recipe(epochs=1), keys, slice(3, 3)), nets)
 
 
-@both
+@all_of_them
 def test_networks_diverge_where_those_of_the_loop_do(trainer: Compiled) -> None:
     # Some do: a network whose neurons all die before stays finite.
     cells = [f"{lr:g}:constant" for lr in (100, 200, 300, 500)] * 5
@@ -96,7 +99,7 @@ def test_networks_diverge_where_those_of_the_loop_do(trainer: Compiled) -> None:
     assert 4 < found.diverged.sum() < 16
 
 
-@both
+@all_of_them
 def test_no_networks_have_no_scores(trainer: Compiled) -> None:
     task, (nets, _) = make_task(), make_nets((2, 4, 3, 1), CELLS)
     found = trainer.score(nets[:0], task)

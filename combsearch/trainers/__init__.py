@@ -1,4 +1,4 @@
-"""Trainers by name: loop (slow oracle), vmap (torch.func), fused and sparse (compiled kernels)."""
+"""Trainers by name: loop (slow oracle), vmap (torch.func), fused, sparse and cuda (kernels)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = ["TRAINERS", "Trainer", "get_trainer"]
 # Name -> where the class is; a backend is imported when it is asked for.
 TRAINERS = {
     "auto": "combsearch.trainers.auto:AutoTrainer",
+    "cuda": "combsearch.trainers.cuda:CudaTrainer",
     "fused": "combsearch.trainers.fused:FusedTrainer",
     "loop": "combsearch.trainers.loop:LoopTrainer",
     "sparse": "combsearch.trainers.sparse:SparseTrainer",
@@ -25,7 +26,8 @@ def get_trainer(name: str, **options: Any) -> Trainer:
     """The trainer called ``name``, or the user's own ``pkg.module:Name``.
 
     Args:
-        name: ``auto`` takes ``fused`` where it can serve the request, else ``vmap``.
+        name: ``auto`` takes ``cuda`` where there is a GPU, else ``fused``, where these can serve
+            the request, else ``vmap``.
         options: fields of the trainer's class, such as ``device="cuda"`` of ``vmap``.
 
     Raises:

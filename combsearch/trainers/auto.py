@@ -1,4 +1,4 @@
-"""The default trainer: fused kernels where they can serve a request, else torch.func."""
+"""The default trainer: compiled kernels where they can serve a request, else torch.func."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from combsearch.config import Recipe
-from combsearch.nets import NetBatch, Scores
+from combsearch.nets import MLP, NetBatch, Scores
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import ALL_STEPS, OnStep, Trainer, fused_obstacle
@@ -14,7 +14,7 @@ from combsearch.trainers.base import ALL_STEPS, OnStep, Trainer, fused_obstacle
 
 @dataclass(frozen=True)
 class AutoTrainer:
-    """Passes every request on to ``fused`` or ``vmap``."""
+    """Passes every request on to ``cuda`` where there is a GPU, ``fused``, or ``vmap``."""
 
     @property
     def name(self) -> str:
@@ -25,6 +25,13 @@ class AutoTrainer:
         """The trainer that serves such a request."""
         # Imported here: numba and torch are slow to import, and one of them is enough.
         if fused_obstacle(nets, task, on_step) is None:
+            from combsearch.kernels import cuda
+
+            assert isinstance(nets.network, MLP)
+            if cuda.no_gpu() is None and cuda.why_not(nets.network.shape.widths) is None:
+                from combsearch.trainers.cuda import CudaTrainer
+
+                return CudaTrainer()
             from combsearch.trainers.fused import FusedTrainer
 
             return FusedTrainer()

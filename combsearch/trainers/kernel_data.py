@@ -54,15 +54,18 @@ def named(flat: Floats, like: Arrays) -> Arrays:
     return {name: arrays[name] for name in like}
 
 
+FitFlat = Callable[[Floats, Floats, Floats, Task, Plan, tuple[int, ...]], None]
+"""In place: (w, v, m float32 [net, parameter], task, plan, widths)."""
+
 FitBlock = Callable[
     [Floats, Floats, Floats, npt.NDArray[np.intp], int, Task, Plan, tuple[int, ...]], None
 ]
-"""In place: (w, v, m float32 [net, parameter], which networks, their block, task, plan, widths)."""
+"""The same of one block: (w, v, m, which networks, their block, task, plan, widths)."""
 
 
-def fit_by_block(
+def fit_flat(
     trainer: str,
-    fit_block: FitBlock,
+    fit: FitFlat,
     nets: NetBatch,
     task: Task,
     recipe: Recipe | Sequence[Recipe],
@@ -70,17 +73,28 @@ def fit_by_block(
     steps: slice,
     on_step: OnStep | None,
 ) -> NetBatch:
-    """``Trainer.fit`` of a compiled trainer: ``fit_block`` for each block of restarts."""
+    """``Trainer.fit`` of a compiled trainer, on flat copies of the networks' arrays."""
     plan = plan_fit(nets, task, recipe, keys, steps)
     widths = served_shape(trainer, nets, task, on_step).widths
     nets = nets.numpy()
     w, v, m = (flat_arrays(kind) for kind in (nets.params, nets.momenta, nets.masks))
-    for block in np.unique(plan.blocks):
-        own = np.flatnonzero(plan.blocks == block)
-        fit_block(w, v, m, own, int(block), task, plan, widths)
+    fit(w, v, m, task, plan, widths)
     return NetBatch(
         nets.network, named(w, nets.params), nets.masks, named(v, nets.params), nets.state
     )
+
+
+def by_block(fit_block: FitBlock) -> FitFlat:
+    """``fit_block`` for each block of restarts."""
+
+    def fit(
+        w: Floats, v: Floats, m: Floats, task: Task, plan: Plan, widths: tuple[int, ...]
+    ) -> None:
+        for block in np.unique(plan.blocks):
+            own = np.flatnonzero(plan.blocks == block)
+            fit_block(w, v, m, own, int(block), task, plan, widths)
+
+    return fit
 
 
 @dataclass(frozen=True)

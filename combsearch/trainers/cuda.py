@@ -1,0 +1,227 @@
+"""Whole runs of many small ReLU networks in launches of a GPU: what ``fused`` does, bit for bit.
+
+All networks of a ``fit`` are trained side by side, those of a restart block on the same
+minibatches; see ``kernels.cuda`` for how. A network's result is bitwise that of ``fused``,
+whatever else is in the batch. For one output, 1 to 5 hidden layers of up to 32 neurons and up
+to 16 inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from combsearch.config import Recipe
+from combsearch.errors import CombsearchError, UsageError
+from combsearch.kernels import cuda
+from combsearch.mask import NetShape
+from combsearch.nets import MLP, NetBatch, Scores, as_tensor, flat_arrays
+from combsearch.rng import RunKeys, uniform
+from combsearch.tasks.base import Task
+from combsearch.trainers.base import ALL_STEPS, OnStep, Plan
+from combsearch.trainers.device_data import Indices, Minibatches, epoch_ranges, parts, set_bytes
+from combsearch.trainers.kernel_data import Floats, fit_flat, samples_of, served_shape
+from combsearch.trainers.memory import is_out_of_memory, working_bytes
+
+_FIT_SHARE = 0.3  # of the free memory, for one fit: two host threads may train at once
+_KEPT_SHARE = 0.25  # of the free memory, for minibatches kept between fits
+
+
+@dataclass(frozen=True)
+class CudaTrainer:
+    """Trains MLPs in the kernels for NVIDIA GPUs.
+
+    Host threads may share a trainer: while one prepares networks, those of another train.
+
+    Attributes:
+        device: ``"cuda"`` or ``"cuda:1"``.
+    """
+
+    device: str = "cuda"
+
+    def __post_init__(self) -> None:
+        missing = cuda.no_gpu()
+        if missing:
+            raise UsageError(f"trainer 'cuda': {missing}; 'fused' gives the same on a CPU")
+        _check_device(self.device)
+
+    @property
+    def name(self) -> str:
+        """``"cuda"``."""
+        return "cuda"
+
+    @property
+    def gpu(self) -> cuda.Gpu:
+        """The GPU that it trains on."""
+        current = self.device == "cuda"
+        return cuda.Gpu.of(f"cuda:{torch.cuda.current_device()}" if current else self.device)
+
+    def prepare(self) -> None:
+        """Make sure that this GPU gives the bits of ``fused``, as far as that can run here.
+
+        Raises:
+            CombsearchError: it does not.
+        """
+        try:
+            from combsearch.trainers.fused import FusedTrainer
+        except ImportError:  # no numba: `combsearch bench --gpu` brings the bits along
+            return
+        for widths in _TRIED:
+            nets, keys, task = _trial(widths)
+            own, other = (t.fit(nets, task, _TRIAL, keys) for t in (self, FusedTrainer()))
+            if any(not np.array_equal(own.params[name], other.params[name]) for name in own.params):
+                raise CombsearchError(
+                    f"{self.gpu.name} does not give the results of the CPU for {widths}: please"
+                    " report it with what `combsearch bench --gpu` prints; take --trainer fused"
+                )
+
+    def wave(self, shape: NetShape) -> int:
+        """Networks that fill the GPU once; a whole number of waves leaves nothing idle."""
+        return self.gpu.best(shape.widths).wave
+
+    def fit(
+        self,
+        nets: NetBatch,
+        task: Task,
+        recipe: Recipe | Sequence[Recipe],
+        keys: RunKeys,
+        steps: slice = ALL_STEPS,
+        on_step: OnStep | None = None,
+    ) -> NetBatch:
+        """See ``Trainer.fit``; ``on_step`` is not possible."""
+        _check_shape(nets, task, on_step)
+
+        def fit(
+            w: Floats, v: Floats, m: Floats, task: Task, plan: Plan, widths: tuple[int, ...]
+        ) -> None:
+            gpu = self.gpu
+            with _own_stream(gpu):
+                fitting = _Fit(gpu, w, v, m, task, plan, widths)
+                for part in fitting.parts():
+                    fitting.run(part)
+
+        return fit_flat(self.name, fit, nets, task, recipe, keys, steps, on_step)
+
+    def score(self, nets: NetBatch, task: Task) -> Scores:
+        """See ``Trainer.score``; the sums are those of training, bit for bit."""
+        widths, gpu = _check_shape(nets, task, None).widths, self.gpu
+        with _own_stream(gpu):
+            w = as_tensor(flat_arrays(nets.numpy().params), gpu.device)
+            samples = as_tensor(cuda.rows(samples_of(task)), gpu.device)
+            correct, finite = (found.cpu().numpy() for found in gpu.score(w, samples, widths))
+        return Scores(correct.astype(np.int64), task.points, finite == 0)
+
+
+_TRIAL = Recipe(epochs=4)
+_TRIED = ((2, 3, 2, 1), (2, 14, 9, 1))  # a thread a network, and a warp a network
+
+
+def _trial(widths: tuple[int, ...]) -> tuple[NetBatch, RunKeys, Task]:
+    """Networks, their keys and a small task, to compare trainers."""
+    keys = RunKeys.make(0, np.arange(40), [""] * 40, np.zeros(40))
+    x = uniform(RunKeys.make(1, [0], [""], [0]).philox_keys(), 0, 1280, 2)[0] * 2 - 1
+    task = Task("trial", x, (x[:, 0] * x[:, 1] > 0).astype(np.uint8))
+    return NetBatch.create(MLP(NetShape(widths)), keys), keys, task
+
+
+def _check_device(device: str) -> None:
+    known = [f"cuda:{index}" for index in range(cuda.gpus())]
+    if device not in ("cuda", *known):
+        valid = ", ".join(["cuda", *known])
+        raise UsageError(f"trainer 'cuda' has no device {device!r} here (there are: {valid})")
+
+
+def _check_shape(nets: NetBatch, task: Task, on_step: OnStep | None) -> NetShape:
+    shape = served_shape("cuda", nets, task, on_step)
+    obstacle = cuda.why_not(shape.widths)
+    if obstacle is not None:
+        raise UsageError(f"trainer 'cuda' cannot do this: {obstacle}; 'fused' and 'vmap' can")
+    return shape
+
+
+@contextmanager
+def _own_stream(gpu: cuda.Gpu) -> Iterator[None]:
+    """A stream of this block's own: another thread's networks do not wait for these.
+
+    Raises:
+        CombsearchError: the driver or the compiler fails.
+    """
+    with ExitStack() as stack:
+        if gpu.device.type == "cuda":
+            stack.enter_context(torch.cuda.device(gpu.device))
+            stream = torch.cuda.Stream(gpu.device)  # type: ignore[no-untyped-call]
+            stack.enter_context(torch.cuda.stream(stream))
+        try:
+            yield
+        except (cuda.CudaError, cuda.CompileError) as error:
+            raise CombsearchError(
+                f"{gpu.name} ({gpu.arch}) fails: {error}; trainer 'fused' gives the same on a CPU"
+            ) from error
+
+
+@lru_cache(maxsize=16)
+def _kept(device: torch.device) -> Minibatches:
+    return Minibatches(device, working_bytes(device, _KEPT_SHARE))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """One ``fit``: w, v, m float32 [net, parameter] on the host, trained in place."""
+
+    gpu: cuda.Gpu
+    w: Floats
+    v: Floats
+    m: Floats
+    task: Task
+    plan: Plan
+    widths: tuple[int, ...]
+
+    def parts(self) -> Iterator[Indices]:
+        """All networks, in parts that fit the GPU."""
+        shared = max((set_bytes(self.task, self.plan, len(e)) for e in self._epochs()), default=0)
+        one = 4 * (3 * self.w.shape[1] + self.plan.rates.shape[1])
+        return parts(self.plan.blocks, one, shared, working_bytes(self.gpu.device, _FIT_SHARE))
+
+    def run(self, part: Indices) -> None:
+        """Train some networks, in halves where the memory does not hold them all."""
+        try:
+            w, v = self._trained(part)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise CombsearchError(
+                    f"one network {self.widths} and its minibatches do not fit the memory of"
+                    f" {self.gpu.name}; free some of it, or take trainer 'fused'"
+                ) from error
+        else:
+            self.w[part], self.v[part] = w, v
+            return
+        for half in np.array_split(part, 2):
+            self.run(half)
+
+    def _epochs(self) -> list[range]:
+        return epoch_ranges(self.task, self.plan)
+
+    def _trained(self, part: Indices) -> tuple[Floats, Floats]:
+        """Their weights and momenta after all steps."""
+        plan, device = self.plan, self.gpu.device
+        rates = plan.rates[part].astype(np.float32)
+        host = (self.w[part], self.v[part], cuda.packed(self.m[part]), rates)
+        w, v, masks, rates_there = (as_tensor(array, device) for array in host)
+        blocks, sets = np.unique(plan.blocks[part], return_inverse=True)
+        for epochs in self._epochs():
+            first, last = (e * plan.steps_per_epoch for e in (epochs.start, epochs.stop))
+            batches = [_kept(device).of(self.task, plan, int(b), epochs) for b in blocks]
+            self.gpu.train(
+                w, v, masks, rates_there, batches, sets, self.widths,
+                batch=plan.recipe.batch_size, steps=plan.steps_per_epoch, held=first,
+                first=max(first, plan.start), last=min(last, plan.stop),
+                momentum=plan.recipe.momentum, decay=plan.recipe.weight_decay,
+            )  # fmt: skip
+        return w.cpu().numpy(), v.cpu().numpy()
