@@ -136,10 +136,10 @@ NVCC = shutil.which("nvcc")
 
 # Registers of a thread and builds a multiprocessor of sm_90 shall hold, as ptxas gave them.
 READINGS = [
-    ((2, 3, 2, 2, 1), "thread", 104),
-    ((2, 3, 3, 3, 1), "thread", 136),
-    ((2, 6, 3, 2, 1), "thread", 176),
-    ((2, 7, 3, 3, 1), "thread", 216),
+    ((2, 3, 2, 2, 1), "thread", 128),
+    ((2, 3, 3, 3, 1), "thread", 168),
+    ((2, 6, 3, 2, 1), "thread", 216),
+    ((2, 7, 3, 3, 1), "thread", 240),
     ((2, 16, 16, 16, 1), "warp", 255),
 ]
 
@@ -279,7 +279,7 @@ def test_a_launch_takes_seconds_whatever_the_networks() -> None:
 def test_the_quickest_build_is_chosen_and_few_networks_are_no_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seconds = {("thread", 1): 3.0, ("thread", 2): 1.0, ("warp", 1): 2.0}
+    seconds = {("thread", 1): 3.0, ("thread", 4): 1.0, ("warp", 1): 2.0}
     tried: list[tuple[str, int]] = []
 
     def measured(_gpu: Gpu, ready: cuda.Ready, steps: int) -> float:
@@ -290,8 +290,8 @@ def test_the_quickest_build_is_chosen_and_few_networks_are_no_trial(
     gpu = cpu_gpu()
     assert gpu.best(WIDTHS, networks=3).build == Build(WIDTHS, "thread")
     assert not tried
-    assert gpu.best(WIDTHS).build == Build(WIDTHS, "thread", 2)
-    assert gpu.best(WIDTHS, networks=3).build == Build(WIDTHS, "thread", 2)
+    assert gpu.best(WIDTHS).build == Build(WIDTHS, "thread", 4)
+    assert gpu.best(WIDTHS, networks=3).build == Build(WIDTHS, "thread", 4)
     assert {layout for layout, _ in tried} == {"thread"}  # its registers hold the shape
     wide: Widths = (2, 16, 16, 16, 1)
     assert [ready.build.layout for ready in gpu.candidates(wide)] == ["warp"]

@@ -82,7 +82,8 @@ class CudaTrainer:
 
     def wave(self, shape: NetShape) -> int:
         """Networks that fill the GPU once; a whole number of waves leaves nothing idle."""
-        return self.gpu.best(shape.widths).wave
+        with _own_stream(self.gpu) as gpu:
+            return gpu.best(shape.widths).wave
 
     def fit(
         self,
@@ -99,8 +100,7 @@ class CudaTrainer:
         def fit(
             w: Floats, v: Floats, m: Floats, task: Task, plan: Plan, widths: tuple[int, ...]
         ) -> None:
-            gpu = self.gpu
-            with _own_stream(gpu):
+            with _own_stream(self.gpu) as gpu:
                 fitting = _Fit(gpu, w, v, m, task, plan, widths)
                 for part in fitting.parts():
                     fitting.run(part)
@@ -109,8 +109,8 @@ class CudaTrainer:
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""
-        widths, gpu = _check_shape(nets, task, None).widths, self.gpu
-        with _own_stream(gpu):
+        widths = _check_shape(nets, task, None).widths
+        with _own_stream(self.gpu) as gpu:
             w = as_tensor(flat_arrays(nets.numpy().params), gpu.device)
             samples = as_tensor(cuda.rows(samples_of(task)), gpu.device)
             correct, finite = (found.cpu().numpy() for found in gpu.score(w, samples, widths))
@@ -145,7 +145,7 @@ def _check_shape(nets: NetBatch, task: Task, on_step: OnStep | None) -> NetShape
 
 
 @contextmanager
-def _own_stream(gpu: cuda.Gpu) -> Iterator[None]:
+def _own_stream(gpu: cuda.Gpu) -> Iterator[cuda.Gpu]:
     """A stream of this block's own: another thread's networks do not wait for these.
 
     Raises:
@@ -157,7 +157,7 @@ def _own_stream(gpu: cuda.Gpu) -> Iterator[None]:
             stream = torch.cuda.Stream(gpu.device)  # type: ignore[no-untyped-call]
             stack.enter_context(torch.cuda.stream(stream))
         try:
-            yield
+            yield gpu
         except (cuda.CudaError, cuda.CompileError) as error:
             raise CombsearchError(
                 f"{gpu.name} ({gpu.arch}) fails: {error}; trainer 'fused' gives the same on a CPU"

@@ -16,7 +16,7 @@ from typing import Any
 LIBRARY = "libcuda.so.1"
 
 _OUT_OF_MEMORY = 2  # CUresult
-_LOCAL_BYTES, _REGISTERS, _SHARED_DYNAMIC = 3, 4, 8  # CUfunction_attribute
+_LOCAL_BYTES, _REGISTERS, _SHARED_DYNAMIC, _SHARED_PERCENT = 3, 4, 8, 9  # CUfunction_attribute
 
 Argument = ctypes.c_void_p | ctypes.c_int | ctypes.c_float
 
@@ -94,6 +94,9 @@ class Driver:
         handle, blocks = ctypes.c_void_p(), ctypes.c_int()
         self._call("cuModuleGetFunction", ctypes.byref(handle), module, name.encode())
         self._call("cuFuncSetAttribute", handle, _SHARED_DYNAMIC, shared_bytes)
+        # Of the memory that caches and shared memory divide, shared memory takes all it may: a
+        # hint without which blocks may wait for room that there is.
+        self._call("cuFuncSetAttribute", handle, _SHARED_PERCENT, 100)
         self._call(
             "cuOccupancyMaxActiveBlocksPerMultiprocessor",
             ctypes.byref(blocks), handle, threads, ctypes.c_size_t(shared_bytes),

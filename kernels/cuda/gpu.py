@@ -143,7 +143,7 @@ class Gpu:
         if parameters(widths) <= _THREAD_PARAMETERS:
             own = self.load(Build(widths, "thread"))
             yield own
-            yield self.load(Build(widths, "thread", own.kernels["train"].blocks * 4 // 3))
+            yield self.load(Build(widths, "thread", _more(own)))
             if not own.kernels["train"].local_bytes:
                 return
         yield self.load(Build(widths, "warp"))
@@ -277,6 +277,11 @@ class Gpu:
         )  # fmt: skip
         self.synchronize()
         return time.perf_counter() - started
+
+
+def _more(ready: Ready) -> int:
+    """Blocks for the next step of registers: a warp more for each of four schedulers."""
+    return ready.kernels["train"].blocks // 4 * 4 + 4
 
 
 def pieces(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:

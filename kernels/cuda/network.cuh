@@ -47,6 +47,18 @@ INLINE float rectified(float value) {
 // value where test > 0, else 0 (NaN is not positive).
 INLINE float where_positive(float test, float value) { return test > 0.0f ? value : 0.0f; }
 
+// 1 / value to nearest, for values from 1 to 2^126: what __frcp_rn does, but without its branch
+// for other values, so that the loop over samples stays one block of instructions.
+INLINE float inverse(float value) {
+#ifdef __CUDA_ARCH__
+    float guess;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(guess) : "f"(value));
+    return fma_(guess, fma_(-value, guess, 1.0f), guess);
+#else
+    return __frcp_rn(value);
+#endif
+}
+
 // 1 / (1 + 2^t), t = -z log2 e; constants and their meaning in kernels/sigmoid.py.
 INLINE float sigmoid(float z) {
     z = fminf(fmaxf(z, -LIMIT), LIMIT);
@@ -58,7 +70,7 @@ INLINE float sigmoid(float z) {
     power = fma_(rest, power, EXP2_1);
     power = fma_(rest, power, EXP2_0);
     power = __int_as_float(__float_as_int(power) + (__float_as_int(shifted) << 23));
-    return __frcp_rn(__fadd_rn(1.0f, power));
+    return inverse(__fadd_rn(1.0f, power));
 }
 
 // One step of SGD with momentum and weight decay; a masked weight is 0.

@@ -3,7 +3,7 @@
 
 struct Net {
     float w[PARAMETERS], g[PARAMETERS];
-    float a[NEURONS + 1]; // inputs, activations or deltas of hidden neurons, the logit
+    float a[NEURONS + 1]; // inputs, activations of hidden neurons, the logit
 };
 
 template <int K> INLINE void forward(const float (&w)[PARAMETERS], float (&a)[NEURONS + 1]) {
@@ -17,29 +17,29 @@ template <int K> INLINE void forward(const float (&w)[PARAMETERS], float (&a)[NE
     if constexpr (K + 1 < LAYERS) forward<K + 1>(w, a);
 }
 
-// Adds the gradients of layer K, whose deltas take the place of its activations; so downwards.
-template <int K> INLINE void backward(Net &net) {
+// Adds the gradients of layer K, from the deltas of its neurons; so downwards.
+template <int K> INLINE void backward(Net &net, const float (&delta)[Layer<K>::out]) {
     using L = Layer<K>;
-    float back[L::fan];
+    UNROLL for (int n = 0; n < L::out; ++n) {
+        // In the first layer a neuron that is 0 is passed over: predicates are free. Above, its
+        // delta is made 0, since it goes on downwards.
+        if (K > 0 || net.a[L::to + n] > 0.0f) {
+            UNROLL for (int i = 0; i < L::fan; ++i) {
+                float &g = net.g[L::at + n * L::fan + i];
+                g = fma_(delta[n], net.a[L::source + i], g);
+            }
+            net.g[L::bias + n] = __fadd_rn(net.g[L::bias + n], delta[n]);
+        }
+    }
     if constexpr (K > 0) {
+        float back[L::fan];
         UNROLL for (int i = 0; i < L::fan; ++i) {
             float sum = 0.0f;
             UNROLL for (int n = 0; n < L::out; ++n)
-                sum = fma_(net.w[L::at + n * L::fan + i], net.a[L::to + n], sum);
-            back[i] = where_positive(net.a[L::source + i], sum);
+                sum = fma_(net.w[L::at + n * L::fan + i], delta[n], sum);
+            back[i] = K > 1 ? where_positive(net.a[L::source + i], sum) : sum;
         }
-    }
-    UNROLL for (int n = 0; n < L::out; ++n) {
-        float delta = net.a[L::to + n];
-        UNROLL for (int i = 0; i < L::fan; ++i) {
-            float &g = net.g[L::at + n * L::fan + i];
-            g = fma_(delta, net.a[L::source + i], g);
-        }
-        net.g[L::bias + n] = __fadd_rn(net.g[L::bias + n], delta);
-    }
-    if constexpr (K > 0) {
-        UNROLL for (int i = 0; i < L::fan; ++i) net.a[L::source + i] = back[i];
-        backward<K - 1>(net);
+        backward<K - 1>(net, back);
     }
 }
 
@@ -75,14 +75,14 @@ train(const Group *__restrict__ groups, float *__restrict__ w, float *__restrict
     next.load(samples); // one ahead: its load is under way while a sample is worked on
     for (int at = first; at < last; ++at) {
         UNROLL for (int p = 0; p < PARAMETERS; ++p) net.g[p] = 0.0f;
-        _Pragma("unroll 1") for (int b = 0; b < batch; ++b) {
+        _Pragma("unroll 4") for (int b = 0; b < batch; ++b) {
             samples += STRIDE;
             UNROLL for (int i = 0; i < INPUTS; ++i) net.a[i] = next.value[i];
             float label = next.value[INPUTS];
             next.load(samples);
             forward<0>(net.w, net.a);
-            net.a[NEURONS] = __fsub_rn(sigmoid(net.a[NEURONS]), label);
-            backward<LAYERS - 1>(net);
+            float delta[] = {__fsub_rn(sigmoid(net.a[NEURONS]), label)};
+            backward<LAYERS - 1>(net, delta);
         }
         float rate = rates[at / steps];
         UNROLL for (int p = 0; p < PARAMETERS; ++p)

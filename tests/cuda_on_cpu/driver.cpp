@@ -45,6 +45,7 @@ API int cuModuleGetFunction(Function **function, Module *module, const char *nam
 }
 
 API int cuFuncSetAttribute(Function *function, int attribute, int value) {
+    if (attribute == 9) return value == 100 ? OK : INVALID;
     function->shared = value;
     return attribute == 8 && value <= SHARED_OF_BLOCK ? OK : INVALID;
 }
