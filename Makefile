@@ -53,8 +53,10 @@ $(CORE): $(LAYOUT) | $(BIN)/pip
 	$(INSTALL) -e .
 	@touch $@
 
+# Tests run the kernels for a GPU on the CPU: for that they need some C++ compiler.
 $(DEV): $(LAYOUT) | $(BIN)/pip
 	$(INSTALL) -e '.[dev]'
+	@command -v c++ >/dev/null || command -v clang++ >/dev/null || $(INSTALL) ziglang
 	@touch $(CORE) $@
 
 # pip is the last thing that venv makes: where it stands, the environment is whole.

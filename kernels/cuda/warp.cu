@@ -19,8 +19,9 @@ template <int K> struct Tile : Layer<K> { // of layer K: a lane owns rows x colu
     static constexpr int high = L::out >= 8 ? 8 : L::out >= 4 ? 4 : L::out >= 2 ? 2 : 1;
     static constexpr int wide = 32 / high; // lanes: high x wide
     static constexpr int rows = (L::out + high - 1) / high, columns = (L::fan + wide - 1) / wide;
+    static_assert(rows <= wide, "a layer is too wide for a lane to own one bias at the most");
     static constexpr int own = Tile<K - 1>::own_end; // first of them among all that a lane owns
-    static constexpr int own_bias = own + rows * columns, own_end = own_bias + rows;
+    static constexpr int own_bias = own + rows * columns, own_end = own_bias + 1;
     static constexpr int row = fours<L::fan>;
     static constexpr int weights = Tile<K - 1>::weights_end, biases = weights + L::out * row;
     static constexpr int weights_end = biases + fours<L::out>;
@@ -66,8 +67,9 @@ template <int K, typename Body> INLINE void each_own(int lane, Body body) {
                 body(T::at + n * T::fan + i, T::own + r * T::columns + c,
                      T::weights + n * T::row + i);
         }
-        if (n < T::out && wide == 0) body(T::bias + n, T::own_bias + r, T::biases + n);
     }
+    int n = high + wide * T::high; // of the biases a lane owns one at the most
+    if (wide < T::rows && n < T::out) body(T::bias + n, T::own_bias, T::biases + n);
     if constexpr (K + 1 < LAYERS) each_own<K + 1>(lane, body);
 }
 
@@ -114,18 +116,20 @@ template <int K> INLINE void gradients(float *all, float (&g)[OWN], int lane, in
         deltas[r] = all + (T::to + min(high + r * T::high, T::out - 1)) * ROW;
     UNROLL for (int c = 0; c < T::columns; ++c)
         inputs[c] = all + (T::source + min(wide + c * T::wide, T::fan - 1)) * ROW;
-    _Pragma("unroll 2") for (int s = 0; s < count; s += 4) {
+    float *bias = all + (T::to + min(high + wide * T::high, T::out - 1)) * ROW; // its deltas
+    _Pragma("unroll 4") for (int s = 0; s < count; s += 4) {
         Four delta[T::rows], input[T::columns];
         UNROLL for (int r = 0; r < T::rows; ++r) delta[r] = four(deltas[r] + s);
         UNROLL for (int c = 0; c < T::columns; ++c) input[c] = four(inputs[c] + s);
+        Four own = T::rows > 1 ? Four(four(bias + s)) : delta[0];
         UNROLL for (int b = 0; b < 4; ++b) {
             UNROLL for (int r = 0; r < T::rows; ++r) {
                 UNROLL for (int c = 0; c < T::columns; ++c) {
                     float &sum = g[T::own + r * T::columns + c];
                     sum = fma_(delta[r].value[b], input[c].value[b], sum);
                 }
-                g[T::own_bias + r] = __fadd_rn(g[T::own_bias + r], delta[r].value[b]);
             }
+            g[T::own_bias] = __fadd_rn(g[T::own_bias], own.value[b]);
         }
     }
 }

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +38,30 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="cuda-on-cpu-")
 
 
+def _compiler() -> list[str] | None:
+    """The command of a C++ compiler; `make` installs ziglang where there is none."""
+    if "CXX" in os.environ:
+        return shlex.split(os.environ["CXX"])
+    for name in ("c++", "clang++"):
+        if shutil.which(name):
+            return [name]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++"]
+    return None
+
+
 def library(text: str) -> Path:
     """A shared library from C++ source, compiled once a session."""
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("clang++")
+    compiler = _compiler()
     if compiler is None:
-        pytest.skip("no C++ compiler here: set CXX, or install g++ or clang")
+        pytest.skip("no C++ compiler here: set CXX, or install g++, clang or PyPI's ziglang")
     name = hashlib.sha256(text.encode()).hexdigest()[:24]
     library = Path(_folder().name, f"{name}.so")
     if not library.exists():
         source = library.with_suffix(".cpp")
         source.write_text(text)
         own = ["-mfma"] if platform.machine() in ("x86_64", "AMD64") else []
-        command = [compiler, *_FLAGS, *own, "-I", str(FOLDER), "-o", str(library), str(source)]
+        command = [*compiler, *_FLAGS, *own, "-I", str(FOLDER), "-o", str(library), str(source)]
         found = subprocess.run([*command, "-ldl"], capture_output=True, check=False, text=True)
         assert found.returncode == 0, found.stderr
     return library
