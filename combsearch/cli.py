@@ -185,7 +185,19 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     bench = add("bench", "bench", _bench, "measure the trainers on this machine")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.add_argument("--quick", action="store_true", help="shorter, less steady measurements")
+    _gpu_options(bench)
     return parser, dict(commands.choices)
+
+
+def _gpu_options(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument(
+        "--gpu", dest="module", action="store_const", const="gpu_check",
+        help="check and measure the trainers on a GPU; needs PyTorch and numpy only",
+    )  # fmt: skip
+    bench.add_argument(
+        "-o", "--output", metavar="FILE", help="with --gpu: report, or its folder (results/gpu)"
+    )
+    bench.add_argument("--parts", help="with --gpu: some of correctness,vmap,speed,search")
 
 
 def _search_options(command: argparse.ArgumentParser, kind: Any) -> None:
@@ -371,6 +383,13 @@ def _plot(given: argparse.Namespace) -> None:
 
 
 def _bench(given: argparse.Namespace) -> None:
+    if given.module == "gpu_check":
+        from combsearch.commands.gpu_check import gpu_check_command
+
+        gpu_check_command(given.json, given.quick, given.output, given.parts)
+        return
+    if given.output or given.parts:
+        raise UsageError("bench: --output and --parts go with --gpu")
     from combsearch.commands.bench import bench_command
 
     bench_command(given.json, given.quick)

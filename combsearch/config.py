@@ -207,7 +207,7 @@ class SearchConfig:
     weight_decay: float = option(5e-4, "weight decay, biases included")
     seed: int = option(0, "run seed")
     full: bool = option(False, "train every shape, also above the first level with a success")
-    trainer: str = option("auto", "auto, fused, vmap or loop")
+    trainer: str = option("auto", "auto, cuda, fused, vmap or loop")
 
     def __post_init__(self) -> None:
         check_types(self)

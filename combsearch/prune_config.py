@@ -55,7 +55,7 @@ class PruneConfig:
     momentum: float = _same("momentum")
     weight_decay: float = _same("weight_decay")
     seed: int = _same("seed")
-    trainer: str = _same("trainer", text="auto, sparse, fused, vmap or loop")
+    trainer: str = _same("trainer", text="auto, sparse, cuda, fused, vmap or loop")
 
     def __post_init__(self) -> None:
         # A TOML file may write budgets as numbers.

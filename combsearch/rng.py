@@ -16,6 +16,7 @@ repeat it bit for bit.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
 _LOW = np.uint64(0xFFFFFFFF)
+_HIGH_HALF = 1 if sys.byteorder == "little" else 0  # of a 64-bit word in memory
+_AT_ONCE = 2**17  # Philox counters: what they need stays in the cache
 _ROUNDS = 10
 _PHILOX_M = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _PHILOX_W = (np.uint32(0x9E3779B9), np.uint32(0xBB67AE85))
@@ -63,9 +66,10 @@ def philox4x32(counter: U32, key: U32) -> U32:
 
 
 def _multiply(a: U32, factor: np.uint64) -> tuple[U32, U32]:
-    """High and low 32 bits of the 64-bit product."""
-    product = a.astype(np.uint64) * factor
-    return (product >> np.uint64(32)).astype(np.uint32), product.astype(np.uint32)
+    """High and low 32 bits of the 64-bit product, without a copy of either."""
+    product = np.multiply(a, factor, dtype=np.uint64, order="C")
+    halves = product.reshape(-1).view(np.uint32).reshape(*product.shape, 2)
+    return halves[..., _HIGH_HALF], halves[..., 1 - _HIGH_HALF]
 
 
 def mix64(x: U64 | np.uint64) -> U64:
@@ -182,9 +186,14 @@ def uniform(
     counter[..., 1] = layer
     counter[..., 2] = np.arange(rows)[:, None]
     counter[..., 3] = np.arange(quads)
-    words = philox4x32(counter, keys[:, None, None, :])
-    words = words.reshape(len(keys), rows, 4 * quads)[:, :, :cols]
-    return (words >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+    found = np.empty((len(keys), rows, cols), np.float32)
+    size = max(1, _AT_ONCE // (rows * quads))
+    for first in range(0, len(keys), size):
+        words = philox4x32(counter, keys[first : first + size, None, None, :])
+        words = words.reshape(-1, rows, 4 * quads)[:, :, :cols]
+        found[first : first + size] = words >> np.uint32(8)
+    found *= np.float32(2**-24)
+    return found
 
 
 def epoch_order(seed: int, block: int, epoch: int, points: int) -> npt.NDArray[np.int32]:

@@ -124,6 +124,7 @@ class DescendConfig:
     prune_biases: bool = option(False, "delete biases too, and count only those that are kept")
     lowest: int = option(0, "nonzeros to stop at; 0 goes down while the target is reached")
     seed: int = _same("seed")
+    trainer: str = _same("trainer", text="auto, cuda or fused; these give the same results")
 
     def __post_init__(self) -> None:
         _check(self, ("width", "restarts", "beam", "retrain_epochs"))

@@ -221,12 +221,13 @@ def test_the_processes_are_chosen_by_the_work(
     asked: list[int] = []
     local_engine = training_engine()
 
-    def noted(jobs: int, say: Callable[[str], None]) -> Any:
+    def noted(jobs: int, say: Callable[[str], None], gpus: int) -> Any:
+        assert gpus == 0
         asked.append(jobs)
         return local_engine(1, say)
 
     monkeypatch.setattr("combsearch.commands.phase1.local_engine", noted)
-    monkeypatch.setattr("combsearch.commands.phase1.cores", lambda: 7)
+    monkeypatch.setattr("combsearch.commands.running.cores", lambda: 7)
     small(capsys, "--jobs=0")  # nobody waits for a pool for so little
     small(capsys, "--jobs=5", "--seed=1")
     monkeypatch.setattr("combsearch.commands.phase1.SHARD_WORK", 1.0)

@@ -44,7 +44,7 @@ from combsearch.prune_config import NINE, PAPER_TARGETS, RANDOM
 from combsearch.prune_rows import kept_parameters, prune_table
 from combsearch.rows import rows_table
 from combsearch.saved_network import load_network, read_network, save_network
-from combsearch.search.mask_plan import network_digest
+from combsearch.search.initial import network_digest
 from combsearch.search.sparse_nets import SparseNets, layers_of
 from combsearch.store import RunStore, Shard
 from combsearch.tasks import Task, cubist_spiral, load_task, smooth_spiral

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cuda_on_cpu import OnCpu
 from test_fused import (
     assert_close,
     assert_masked_are_zero,
@@ -12,7 +13,6 @@ from test_fused import (
     make_task,
     recipes,
 )
-from cuda_on_cpu import OnCpu
 from training import distances
 
 from combsearch.config import CELLS, Recipe

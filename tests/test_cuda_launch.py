@@ -402,6 +402,9 @@ def test_without_a_gpu_the_trainer_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_way_to_have_no_gpu_has_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "driver_is_there", lambda: False)
+    assert "no NVIDIA driver" in str(cuda.no_gpu()) and cuda.gpus() == 0
+    monkeypatch.setattr(cuda, "driver_is_there", lambda: True)
     monkeypatch.setattr(torch.version, "cuda", None)
     assert "built without CUDA" in str(cuda.no_gpu())
     monkeypatch.setattr(torch.version, "cuda", "13.0")

@@ -25,7 +25,7 @@ LAYERS = (
     ),
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "tasks",
-        "rows", "prune_rows",
+        "packed_masks", "rows", "prune_rows",
     ),
     ("enumeration", "store", "runfile", "shards", "frontier", "trainers", "saved_network"),
     ("pruning", "progress"),

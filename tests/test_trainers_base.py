@@ -52,7 +52,7 @@ def test_trainers_by_name() -> None:
         ("loop", {"dtype": "float16"}, "dtype 'float16' is not one of float32, float64"),
         ("vmap", {"chunk": -1}, "chunk is -1"),
         ("vmap", {"memory_share": 0.0}, "memory_share is 0.0"),
-        ("vmap", {"device": "gpu"}, "unknown device 'gpu', try cpu or cuda"),
+        ("vmap", {"device": "gpu"}, "unknown device 'gpu', try auto, cpu or cuda"),
         ("vmap", {"device": "meta"}, "device 'meta' is not supported"),
     ],
 )

@@ -1,8 +1,10 @@
-"""The vmap trainer: chunks, memory, halving, and the captured step on a stand-in for CUDA."""
+"""The vmap trainer: chunks, memory, halving, devices."""
 
 from __future__ import annotations
 
-import contextlib
+import gc
+import pickle
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,8 @@ import torch
 from training import TASK, assert_same, distances, make_nets
 
 from combsearch.config import Recipe
-from combsearch.errors import CombsearchError
-from combsearch.nets import NetBatch
-from combsearch.rng import RunKeys
+from combsearch.errors import CombsearchError, UsageError
 from combsearch.trainers import vmap
-from combsearch.trainers.base import ALL_STEPS, plan_fit
-from combsearch.trainers.flat import Minibatches
 from combsearch.trainers.loop import LoopTrainer
 from combsearch.trainers.memory import CPU_BYTES, is_out_of_memory, net_bytes
 from combsearch.trainers.vmap import VmapTrainer
@@ -42,7 +40,7 @@ def test_results_do_not_depend_on_neighbours() -> None:
 
 def test_thousands_of_masked_networks_fit_the_memory_planned() -> None:
     nets, keys = make_nets("16,16,16", 4096, np.arange(4096) % 16, density=0.5)
-    trainer = VmapTrainer()
+    trainer = VmapTrainer("cpu")
     x, y = torch.tensor(TASK.x[:128]), torch.tensor(TASK.y[:128])
     each = net_bytes(nets, x, y)
     # At the least: parameters, momenta, mask and gradient, and each layer's activations.
@@ -56,6 +54,22 @@ def test_thousands_of_masked_networks_fit_the_memory_planned() -> None:
     assert distances(trained[some], loop).max() < 1e-6
     for name, mask in nets.masks.items():
         assert not trained.params[name][mask == 0].any()
+
+
+def test_one_chunk_at_a_time_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets, keys = make_nets("5,3", 12, np.arange(12))
+    real, alive = vmap._Chunk.of, weakref.WeakSet[vmap._Chunk]()
+    most = []
+
+    def of(*args: Any) -> vmap._Chunk:
+        gc.collect()
+        most.append(len(alive))
+        alive.add(chunk := real(*args))
+        return chunk
+
+    monkeypatch.setattr(vmap._Chunk, "of", of)
+    VmapTrainer("cpu", chunk=4).fit(nets, TASK, Recipe(), keys, slice(0, 3))
+    assert most == [0, 0, 0]
 
 
 def fail_above(limit: int, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> list[int]:
@@ -116,61 +130,32 @@ def test_other_errors_are_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch) 
         VmapTrainer().fit(nets, TASK, Recipe(), keys, slice(0, 9))
 
 
-# ---- CUDA graphs ---------------------------------------------------------------
+# ---- devices -------------------------------------------------------------------
 
 
-class FakeGraphs:
-    """torch.cuda's streams and graphs on a CPU: what is captured is kept, not run."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, chunk: Any, fails: bool = False) -> None:
-        self.captured: list[tuple[torch.Tensor, ...]] = []
-        self.update, self.fails = chunk.update, fails
-        monkeypatch.setattr(chunk, "update", self.record)
-        stream = type("Stream", (), {"wait_stream": lambda self, other: None})
-        monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream())
-        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream())
-        monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
-        monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-        monkeypatch.setattr(torch.cuda, "graph", lambda graph: contextlib.nullcontext())
-        replay = {"replay": lambda graph: self.update(*self.captured[0])}
-        monkeypatch.setattr(torch.cuda, "CUDAGraph", type("Graph", (), replay))
-
-    def record(self, *inputs: torch.Tensor) -> None:
-        if self.fails:
-            raise RuntimeError("operation not permitted when stream is capturing")
-        self.captured.append(inputs)
-
-
-def make_chunk(nets: NetBatch, keys: RunKeys) -> Any:
-    plan = plan_fit(nets, TASK, Recipe(), keys, ALL_STEPS)
-    batches = Minibatches(TASK, plan, torch.device("cpu"))
-    return VmapTrainer()._chunk(nets, plan, batches, np.arange(len(nets)))
-
-
-def test_a_captured_step_replays_with_new_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cuda_device_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     nets, keys = make_nets("5,3", 4)
-    chunk, twin = make_chunk(nets, keys), make_chunk(nets, keys)
-    fake = FakeGraphs(monkeypatch, chunk)
-    with torch.no_grad():
-        for step in (0, 1, 10, 200):
-            x, y = chunk.setup.batches(step, 0)
-            rates = chunk.rates[:, step // 10 : step // 10 + 1]
-            if step == 0:
-                replay = vmap.capture(chunk, x, y, rates)
-                assert_same(chunk.nets(), nets)  # warming up and capturing train nothing
-            replay(x, y, rates)
-            twin.update(x, y, rates)
-            assert_same(chunk.nets(), twin.nets())
-    assert len(fake.captured) == 1
+    cpu = VmapTrainer("cpu").fit(nets, TASK, Recipe(), keys, slice(0, 5))
+    assert_same(VmapTrainer().fit(nets, TASK, Recipe(), keys, slice(0, 5)), cpu)
 
 
-def test_a_step_that_cannot_be_captured_runs_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    nets, keys = make_nets("5,3", 4)
-    chunk = make_chunk(nets, keys)
-    FakeGraphs(monkeypatch, chunk, fails=True)
-    x, y = chunk.setup.batches(0, 0)
-    with torch.no_grad():
-        assert vmap.capture(chunk, x, y, chunk.rates[:, :1]) == chunk.update
+def test_the_device_is_chosen_when_training_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = pickle.loads(pickle.dumps(VmapTrainer()))  # noqa: S301
+    for there, kind in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert trainer._device() == torch.device(kind)
+        assert VmapTrainer("cpu")._device() == torch.device("cpu")
+
+
+def test_a_device_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert VmapTrainer("cuda:1").device == "cuda:1"
+    with pytest.raises(UsageError, match=r"'cuda:2': torch finds cuda:0 to cuda:1 only"):
+        VmapTrainer("cuda:2")
+    with pytest.raises(UsageError, match=r"'meta' is not supported, take auto, cpu or cuda"):
+        VmapTrainer("meta")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -37,7 +37,7 @@ from combsearch.search.mask_training import MaskWork
 from combsearch.search_config import Phase2Config
 from combsearch.store import RunStore, Shard
 from combsearch.tasks import Task, cubist_spiral
-from combsearch.trainers import get_trainer
+from combsearch.trainers import Trainer, get_trainer
 
 SHAPES = ("7,3,3", "6,3,2", "3,3,3", "16,16,16", "3,2,2")
 _MAIN = SHAPES[0]
@@ -202,9 +202,11 @@ def _networks(shape: NetShape, count: int) -> tuple[NetBatch, RunKeys]:
     return NetBatch.create(MLP(shape), keys, mask), keys
 
 
-def _fit_seconds(name: str, shape: NetShape, task: Task, count: int, steps: int, n: int) -> float:
+def _fit_seconds(
+    trainer: Trainer, shape: NetShape, task: Task, count: int, steps: int, n: int
+) -> float:
     """Seconds a step of ``count`` networks, best of ``n`` fits, without what a fit costs at all."""
-    trainer, (nets, keys) = get_trainer(name), _networks(shape, count)
+    nets, keys = _networks(shape, count)
 
     def fit(last: int) -> Callable[[], float]:
         def measure() -> float:
@@ -219,11 +221,12 @@ def _fit_seconds(name: str, shape: NetShape, task: Task, count: int, steps: int,
 
 
 def _loop_seconds(shape: NetShape, task: Task) -> float:
-    return _fit_seconds("loop", shape, task, 1, 100, 12)
+    return _fit_seconds(get_trainer("loop"), shape, task, 1, 100, 12)
 
 
 def _vmap_seconds(shape: NetShape, task: Task, budget: Budget) -> float:
-    return _fit_seconds("vmap", shape, task, _MODELS, 10, max(3, budget.windows // 3))
+    trainer = get_trainer("vmap", device="cpu")
+    return _fit_seconds(trainer, shape, task, _MODELS, 10, max(3, budget.windows // 3))
 
 
 def _bmm_ms(shape: NetShape, task: Task, budget: Budget) -> tuple[float | None, str | None]:

@@ -27,6 +27,7 @@ from combsearch.progress import Progress, duration
 from combsearch.prune_config import PAPER_TARGETS
 from combsearch.runfile import identity_digest
 from combsearch.saved_network import load_network, network_bytes, run_facts
+from combsearch.search import devices
 from combsearch.search.descend import (
     FOLDER,
     DescendPlan,
@@ -72,12 +73,15 @@ def _estimate(plan: DescendPlan, folder: Path, jobs: int) -> dict[str, Any]:
     dense = sum(50 * config.restarts * shape.parameters for shape in plan.shapes)
     below = sum(shape.parameters**2 / 4 for shape in plan.shapes)  # half the levels, half dense
     retrained = 3 * config.retrain_epochs * config.beam * below
+    # A GPU leaves of all that the deletions and their scores.
+    share = 0.5 if devices.on_gpu(plan.trainer) else 1.5
     return {
         "command": "descend",
         "dry_run": True,
         "shapes": [shape.to_json() for shape in plan.shapes],
         "dense_runs": config.restarts * len(plan.shapes),
-        "core_seconds": round(1.5 * samples * (dense + retrained) / _PARAMETER_SAMPLES),
+        "core_seconds": round(share * samples * (dense + retrained) / _PARAMETER_SAMPLES),
+        "trainer": plan.trainer,
         "jobs": jobs,
         "run_folder": str(folder),
     }
@@ -103,7 +107,7 @@ def _run(plan: DescendPlan, folder: Path, jobs: int, figures: bool) -> tuple[dic
     steps = _search(plan, store, jobs)
     report = _report(plan, folder)
     report["trained_now"], report["seconds"] = steps, round(time.monotonic() - started, 3)
-    report["sessions"] = sessions(folder, report, provenance("descend", plan.config))
+    report["sessions"] = sessions(folder, report, provenance("descend", plan.config, plan.trainer))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
     if figures:
@@ -125,7 +129,7 @@ def _search(plan: DescendPlan, store: RunStore, jobs: int) -> int:
             todo.append(Shard(index, index + 1))
     if not todo:
         return 0
-    compile_kernel()
+    compile_kernel(plan.trainer)
     with Progress("descend") as progress:
         watch = _Watch(progress, len(paths), len(paths) - len(todo))
         for part in (
@@ -152,9 +156,11 @@ class _Watch:
 def _run_shards(
     plan: DescendPlan, store: RunStore, shards: list[Shard], jobs: int, watch: _Watch
 ) -> None:
-    work = DescendWork(plan.config, store.root, identity_digest(store.identity))
+    work = DescendWork(plan.settled, store.root, identity_digest(store.identity))
     failed = []
-    with closing(local_engine(jobs, watch.progress.say).run(work, shards)) as results:
+    # Much of a descent is not training: one a core, whatever the number of GPUs.
+    engine = local_engine(jobs, watch.progress.say, devices.gpus(plan.trainer))
+    with closing(engine.run(work, shards)) as results:
         for shard, result in results:
             if isinstance(result, Failure):
                 failed.append((shard, result.reason))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,16 @@ from combsearch.search_config import DescendConfig
 from combsearch.store import RunStore
 
 
+def _saved_plan(store: RunStore) -> DescendPlan:
+    """The plan of a saved run; where nothing is trained no GPU is looked for."""
+    config = fields.from_json(DescendConfig, store.identity["config"])
+    plan = DescendPlan.of(dataclasses.replace(config, trainer="fused"))
+    return dataclasses.replace(plan, config=config)
+
+
 def descend_status(store: RunStore) -> dict[str, Any]:
     """Which descents of a run are finished, and the lowest nonzeros so far, as JSON."""
-    config = fields.from_json(DescendConfig, store.identity["config"])
-    plan = DescendPlan.of(config)
+    plan = _saved_plan(store)
     descents: list[dict[str, Any]] = []
     for path, shape in plan.paths(store.root):
         state = read_state(path, shape)
@@ -29,14 +36,14 @@ def descend_status(store: RunStore) -> dict[str, Any]:
                 "joint": path.name.startswith("joint-"),
                 "started": state is not None,
                 "finished": state is not None and state.finished,
-                "lowest": state and lowest_at(state, config.target, plan.task.points),
+                "lowest": state and lowest_at(state, plan.config.target, plan.task.points),
             }
         )
     lowest = [d["lowest"] for d in descents if d["lowest"] is not None]
     return {
         "command": "status",
         "run_folder": str(store.root),
-        "config": config.to_json(),
+        "config": plan.config.to_json(),
         "finished": all(d["finished"] for d in descents),
         "lowest": min(lowest, default=None),
         "descents": descents,
@@ -60,8 +67,7 @@ def descend_status_text(report: dict[str, Any]) -> str:
 
 def descend_verify(store: RunStore) -> tuple[int, list[tuple[str, str]]]:
     """(sound files, (name, reason) of the damaged ones); those move to ``quarantine/``."""
-    config = fields.from_json(DescendConfig, store.identity["config"])
-    plan = DescendPlan.of(config)
+    plan = _saved_plan(store)
     sound = 0
     damaged: list[tuple[Path, str]] = []
     for path, shape in plan.paths(store.root):
@@ -94,6 +100,6 @@ def descend_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
         raise UsageError(
             f"{store.root} has no summary.json yet: finish the run, then draw it"
         ) from None
-    plan = DescendPlan.of(fields.from_json(DescendConfig, store.identity["config"]))
+    plan = _saved_plan(store)
     nets = load_network(store.root / "best.npz")
     return draw_descent(plan.task, report, nets, output, suffix)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from combsearch import runfile
-from combsearch.engines import cores
+from combsearch.commands.running import work_rate
 from combsearch.progress import duration
 from combsearch.search.phase1 import Plan
 from combsearch.store import RunStore, Shard
@@ -53,7 +53,7 @@ def estimate(plan: Plan, folder: Path, jobs: int) -> dict[str, Any]:
 def _cumulated(plan: Plan, done: np.ndarray[Any, Any], jobs: int) -> dict[str, Any]:
     """name -> [rank]: how much is left to do up to a rank."""
     left = ~done
-    rate = _CORE_RATES.get(plan.trainer, _CORE_RATES["vmap"]) * min(jobs, cores())
+    rate = work_rate(_CORE_RATES, plan.trainer, jobs)
     parameters = plan.grid.nonzeros  # of a dense network
     size = plan.runs_per_shape * _ROW_BYTES + 4 * parameters
     size[plan.shard_starts[:-1]] += _SHARD_BYTES

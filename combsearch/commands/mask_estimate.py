@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import runfile
-from combsearch.engines import cores
+from combsearch.commands.running import work_rate
 from combsearch.progress import duration
 from combsearch.search.mask_plan import MaskPlan
 
@@ -24,7 +24,7 @@ def estimate(plan: MaskPlan, folder: Path, jobs: int) -> dict[str, Any]:
     found = runfile.read_identity(folder)
     if found is not None:
         runfile.check_same(folder, runfile.normal_identity(plan.identity()), found)
-    rate = _CORE_RATES.get(plan.trainer, _CORE_RATES["vmap"]) * min(jobs, cores())
+    rate = work_rate(_CORE_RATES, plan.trainer, jobs)
     kept = 2.0**-5 + 1 / plan.config.controls if plan.config.race else 1.0
     levels = []
     for level in plan.levels():

@@ -24,7 +24,10 @@ def saved_plan(store: RunStore) -> MaskPlan:
     """The plan of a saved run; its task must be there, initial weights need not."""
     kind: Any = KINDS[store.identity["command"]]
     config: MaskConfig = fields.from_json(kind, store.identity["config"])
-    return dataclasses.replace(MaskPlan.of(config), fixed="init_digest" in store.identity)
+    # Where nothing is trained no GPU is looked for, which would take seconds.
+    known = store.identity["trainer"] == "fused"
+    plan = MaskPlan.of(dataclasses.replace(config, trainer="fused") if known else config)
+    return dataclasses.replace(plan, config=config, fixed="init_digest" in store.identity)
 
 
 def mask_status(store: RunStore) -> dict[str, Any]:

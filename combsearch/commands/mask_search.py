@@ -17,9 +17,17 @@ from combsearch.commands.mask_report import best_network, course_saved, make_rep
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
-from combsearch.commands.running import Watch, compile_kernel, log, sessions, sound_shards
-from combsearch.engines import cores, local_engine
+from combsearch.commands.running import (
+    Watch,
+    compile_kernel,
+    log,
+    sessions,
+    sound_shards,
+    workers,
+)
+from combsearch.engines import local_engine
 from combsearch.progress import Progress
+from combsearch.search import devices
 from combsearch.search.course import Course
 from combsearch.search.mask_plan import SHARD_WORK, MaskConfig, MaskPlan
 from combsearch.search.mask_training import MaskWork
@@ -39,7 +47,7 @@ def mask_search_command(config: MaskConfig, options: Options) -> dict[str, Any]:
                 "from one initialisation the members of an orbit train differently: orbits are"
                 f" not reduced, masks are those of --symmetry {plan.symmetry}"
             )
-        report = estimate(plan, folder, options.jobs or cores())
+        report = estimate(plan, folder, options.jobs or workers(plan.trainer))
         if options.dry_run:
             text = estimate_text(report)
         else:
@@ -60,12 +68,7 @@ def begin(plan: MaskPlan, store: RunStore, quarantine: bool = True) -> Course:
     starts = np.array([segment.rank for segment in plan.segments])
     place = np.searchsorted(starts, [shard.first for shard in plan.shards], side="right") - 1
     nonzeros = np.array([plan.segments[p].nonzeros for p in place], np.int64)
-    work = np.array(
-        [
-            sum(plan.mask_work(segment) * len(ranks) for segment, ranks in plan.pieces(shard))
-            for shard in plan.shards
-        ]
-    )
+    work = np.array([plan.work(shard) for shard in plan.shards])
     return Course(
         plan.shards, nonzeros, work, valid, success, not config.every_level, config.beyond
     )
@@ -81,7 +84,9 @@ def _run(plan: MaskPlan, folder: Path, options: Options) -> tuple[dict[str, Any]
     rows = store.read(last=course.end)
     report = make_report(plan, rows, course_saved(plan, store, course.end), folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["sessions"] = sessions(folder, report, provenance(plan.command, plan.config))
+    report["sessions"] = sessions(
+        folder, report, provenance(plan.command, plan.config, plan.trainer)
+    )
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
     if options.figures and len(rows):
@@ -95,11 +100,10 @@ def _search(plan: MaskPlan, store: RunStore, course: Course, jobs: int) -> int:
     """Train what is missing; how many runs that were."""
     if course.complete():
         return 0
-    if plan.trainer == "fused":
-        compile_kernel()
-    jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_WORK))
+    compile_kernel(plan.trainer)
+    jobs = jobs or min(workers(plan.trainer), math.ceil(course.whole_work()[1] / SHARD_WORK))
     with Progress(plan.command) as progress:
         watch = Watch(course, progress, plan.config.target, "mask", plan.config.every_level)
-        engine = local_engine(jobs, progress.say)
-        run_course(MaskWork(plan.config, store), course, engine, watch)
+        engine = local_engine(jobs, progress.say, devices.gpus(plan.trainer))
+        run_course(MaskWork(plan.settled, store), course, engine, watch)
     return watch.runs

@@ -22,7 +22,7 @@ class Options:
 
     run: str | None = _option(None, "name of the run; by default made from the configuration")
     runs: str = _option("runs", "folder that holds the runs")
-    jobs: int = _option(0, "worker processes; 0 takes one a core")
+    jobs: int = _option(0, "worker processes; 0 takes one a core, or as many as fill the GPUs")
     figures: bool = _option(True, "draw the figures")
     dry_run: bool = _option(False, "show runs, time and disk, and write nothing")
     json: bool = _option(False, "print one JSON object")

@@ -17,13 +17,19 @@ from combsearch.commands.estimate import estimate, estimate_text
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
-from combsearch.commands.running import Watch, compile_kernel, sessions, sound_shards
+from combsearch.commands.running import (
+    Watch,
+    compile_kernel,
+    sessions,
+    sound_shards,
+    workers,
+)
 from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
-from combsearch.engines import cores, local_engine
+from combsearch.engines import local_engine
 from combsearch.progress import Progress
 from combsearch.saved_network import run_facts, save_network
-from combsearch.search import phase1
+from combsearch.search import devices, phase1
 from combsearch.search.phase1 import Plan, ShapeResult
 from combsearch.search.plan import SHARD_WORK
 from combsearch.store import RunStore, digest, run_folder, write_json
@@ -36,7 +42,7 @@ def phase1_command(config: SearchConfig, options: Options) -> dict[str, Any]:
         plan = Plan.of(config)
         folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
         if options.dry_run:
-            report = estimate(plan, folder, options.jobs or cores())
+            report = estimate(plan, folder, options.jobs or workers(plan.trainer))
             text = estimate_text(report)
         else:
             report, text = _run(plan, folder, options)
@@ -53,7 +59,7 @@ def _run(plan: Plan, folder: Path, options: Options) -> tuple[dict[str, Any], st
     rows = phase1.counted(plan, store)
     report = _report(plan, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["sessions"] = sessions(folder, report, provenance("phase1", plan.config))
+    report["sessions"] = sessions(folder, report, provenance("phase1", plan.config, plan.trainer))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
     if options.figures:
@@ -67,17 +73,18 @@ def _search(plan: Plan, store: RunStore, jobs: int) -> int:
     """Train what is missing; how many networks that were.
 
     Args:
-        jobs: worker processes; 0 takes one a core, but none that would hardly start in time.
+        jobs: worker processes; 0 takes all cores or GPUs, but none that would hardly start
+            in time.
     """
     course = phase1.begin(plan, store, sound_shards(store, quarantine=True))
     if course.complete():
         return 0
-    if plan.trainer == "fused":
-        compile_kernel()
-    jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_WORK))
+    compile_kernel(plan.trainer)
+    jobs = jobs or min(workers(plan.trainer), math.ceil(course.whole_work()[1] / SHARD_WORK))
     with Progress("phase1") as progress:
         watch = Watch(course, progress, plan.config.target, "shape", plan.config.full)
-        phase1.search(plan, store, local_engine(jobs, progress.say), watch, course)
+        engine = local_engine(jobs, progress.say, devices.gpus(plan.trainer))
+        phase1.search(plan, store, engine, watch, course)
     return watch.runs
 
 

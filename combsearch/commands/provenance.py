@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shlex
 import subprocess
 from importlib import metadata
@@ -16,8 +17,13 @@ from combsearch.config import changed
 _LIBRARIES = ("numpy", "numba", "llvmlite", "torch", "pyarrow")
 
 
-def provenance(command: str, config: Any) -> dict[str, Any]:
-    """As JSON; ``command`` repeats the search wherever its settings came from."""
+def provenance(command: str, config: Any, trainer: str | None = None) -> dict[str, Any]:
+    """As JSON; ``command`` repeats the search wherever its settings came from.
+
+    ``machine`` names the GPUs where the trainer ran on one.
+    """
+    from combsearch.search.devices import on_gpu  # takes pyarrow, which ``commit`` does not
+
     versions = {"combsearch": __version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -27,10 +33,12 @@ def provenance(command: str, config: Any) -> dict[str, Any]:
     return {
         "command": repeat_command(command, config),
         "versions": versions,
+        **({"trainer": trainer} if trainer else {}),
         "commit": commit(),
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "processor": processor(),
+            **(gpu_facts() if trainer and on_gpu(trainer) else {}),
         },
     }
 
@@ -67,6 +75,23 @@ def _commit(checkout: Path) -> str | None:
         return git("rev-parse", "HEAD") + ("+" if changed_files else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def gpu_facts() -> dict[str, Any]:
+    """The GPUs that this process may use, the version of their driver, that of CUDA."""
+    import torch
+
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return {"gpus": names, "driver": _driver(), "cuda": torch.version.cuda}
+
+
+def _driver(facts: Path = Path("/proc/driver/nvidia/version")) -> str | None:
+    """``"550.54.15"``, where the system tells it."""
+    try:
+        found = re.search(r"Kernel Module\b.*?\s(\d+\.[\d.]+)", facts.read_text())
+    except OSError:
+        return None
+    return found[1] if found else None
 
 
 def processor() -> str:

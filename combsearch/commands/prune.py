@@ -15,10 +15,11 @@ from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
 from combsearch.commands.prune_estimate import cost_line, estimate, estimate_text
 from combsearch.commands.prune_report import make_report, report_text
-from combsearch.commands.running import compile_kernel, log, sessions, sound_shards
-from combsearch.engines import cores, local_engine
+from combsearch.commands.running import compile_kernel, log, sessions, sound_shards, workers
+from combsearch.engines import local_engine
 from combsearch.progress import Progress, Rate, duration
 from combsearch.prune_config import PruneConfig
+from combsearch.search import devices
 from combsearch.search.running import Outcome, run_course
 from combsearch.store import RunStore, Shard, run_folder, write_json
 from combsearch.sweep.course import SweepCourse
@@ -32,7 +33,7 @@ def prune_command(config: PruneConfig, options: Options) -> dict[str, Any]:
     with contextlib.redirect_stdout(sys.stderr):
         plan = PrunePlan.of(config)
         folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
-        report = estimate(plan, folder, options.jobs or cores())
+        report = estimate(plan, folder, options.jobs or workers(plan.trainer))
         if options.dry_run:
             text = estimate_text(report)
         else:
@@ -56,7 +57,7 @@ def _run(plan: PrunePlan, folder: Path, options: Options) -> tuple[dict[str, Any
     rows = store.read()
     report = make_report(plan, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["sessions"] = sessions(folder, report, provenance("prune", plan.config))
+    report["sessions"] = sessions(folder, report, provenance("prune", plan.config, plan.trainer))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
     if options.figures:
@@ -71,10 +72,11 @@ def _sweep(plan: PrunePlan, store: RunStore, course: SweepCourse, jobs: int) -> 
     if course.complete():
         return 0
     compile_kernel(plan.trainer)
-    jobs = jobs or min(cores(), math.ceil(course.whole_work()[1] / SHARD_SECONDS))
+    jobs = jobs or min(workers(plan.trainer), math.ceil(course.whole_work()[1] / SHARD_SECONDS))
     with Progress("prune") as progress:
         watch = _Watch(plan, course, progress)
-        run_course(PruneWork(plan.config, store), course, local_engine(jobs, progress.say), watch)
+        engine = local_engine(jobs, progress.say, devices.gpus(plan.trainer))
+        run_course(PruneWork(plan.config, store), course, engine, watch)
     return watch.runs
 
 

@@ -7,10 +7,13 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from combsearch.engines import SHARING, cores
 from combsearch.progress import Progress, Rate, duration
+from combsearch.search import devices
 from combsearch.search.course import Course
 from combsearch.search.running import Outcome
 from combsearch.store import RunStore, Shard
@@ -34,6 +37,28 @@ def compile_kernel(trainer: str = "fused") -> None:
     prepare()
 
 
+def workers(trainer: str) -> int:
+    """Processes that use the whole machine: one a core; one for a GPU, for several some each."""
+    gpus = devices.gpus(trainer)
+    if not gpus:
+        return cores()
+    return 1 if gpus == 1 else min(SHARING * gpus, max(cores(), gpus))
+
+
+def work_rate(core_rates: Mapping[str, float], trainer: str, jobs: int) -> float:
+    """Multiply-adds a second of ``jobs`` processes.
+
+    Args:
+        core_rates: trainer -> those of a core; one that is not there is as quick as ``vmap``.
+        trainer: its name.
+        jobs: processes; more than there are cores or GPUs help nothing.
+    """
+    gpus = devices.gpus(trainer)
+    if gpus:
+        return devices.RATE * min(jobs, gpus)
+    return core_rates.get(trainer, core_rates["vmap"]) * min(jobs, cores())
+
+
 def sound_shards(store: RunStore, quarantine: bool) -> list[Shard]:
     """Ranges of the sound shards; with ``quarantine`` damaged ones are set aside, with a word."""
     found = store.verify(quarantine)
@@ -54,6 +79,17 @@ def sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) ->
         *earlier,
         {"trained": report["trained_now"], "seconds": report["seconds"], "made_with": made_with},
     ]
+
+
+def trained_on(folder: Path) -> list[str]:
+    """The GPUs or processors that the sessions of a run trained on, as its summary says."""
+    try:
+        found = json.loads((folder / "summary.json").read_bytes()).get("sessions", [])
+        machines = [one["made_with"]["machine"] for one in found if one["trained"]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    named = [name for one in machines for name in one.get("gpus") or [one["processor"]]]
+    return list(dict.fromkeys(named))
 
 
 def seconds_since(store: RunStore) -> float | None:

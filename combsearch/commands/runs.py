@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from combsearch.commands.output import say
-from combsearch.commands.running import seconds_since
+from combsearch.commands.running import seconds_since, trained_on
 from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
@@ -43,31 +43,45 @@ def _phase1_config(store: RunStore) -> SearchConfig:
 def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     """What of a run is done and what is left; needs the run folder alone."""
     store = RunStore.attach(find_run(text, runs))
-    if store.identity.get("command") in ("phase2", "exhaust"):
+    report, lines = _status(store)
+    machines = trained_on(store.root)
+    report["trained_on"] = machines
+    if machines:
+        lines += f"\ntrained on {', '.join(machines)}"
+    say(json.dumps(report) if as_json else lines)
+    return report
+
+
+def _status(store: RunStore) -> tuple[dict[str, Any], str]:
+    """The status of a run of any command, as JSON and for a reader."""
+    command = store.identity.get("command")
+    if command in ("phase2", "exhaust"):
         from combsearch.commands.mask_runs import mask_status, mask_status_text
 
         report = mask_status(store)
-        say(json.dumps(report) if as_json else mask_status_text(report))
-        return report
-    if store.identity.get("command") == "descend":
+        return report, mask_status_text(report)
+    if command == "descend":
         from combsearch.commands.descend_runs import descend_status, descend_status_text
 
         report = descend_status(store)
-        say(json.dumps(report) if as_json else descend_status_text(report))
-        return report
-    if store.identity.get("command") == "prune":
+        return report, descend_status_text(report)
+    if command == "prune":
         from combsearch.commands.prune_runs import prune_status, prune_status_text
 
         report = prune_status(store)
-        say(json.dumps(report) if as_json else prune_status_text(report))
-        return report
+        return report, prune_status_text(report)
+    report = _phase1_status(store)
+    return report, _status_text(report)
+
+
+def _phase1_status(store: RunStore) -> dict[str, Any]:
     config = _phase1_config(store)
     rows = store.read(["rank", "shape", "nonzeros", "accuracy", "status"])
     results = phase1.shape_results(rows, config.target)
     best = phase1.winner(results)
     needed = _needed(config, rows, best.nonzeros if best else None)
     done = int((np.unique(rows["rank"].to_numpy()) < needed).sum())
-    report = {
+    return {
         "command": "status",
         "run_folder": str(store.root),
         "config": config.to_json(),
@@ -82,8 +96,6 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
         "best_accuracy": max((r.accuracy for r in results), default=None),
         "seconds_since_last_shard": seconds_since(store),
     }
-    say(json.dumps(report) if as_json else _status_text(report))
-    return report
 
 
 def _needed(config: SearchConfig, rows: pa.Table, found: int | None) -> int:

@@ -21,8 +21,12 @@ class InlineEngine:
     ) -> Generator[tuple[Shard, T | Failure], None, None]:
         """See ``Engine.run``; a shard that runs out of memory is given up at once."""
         for shard in shards:
-            try:
-                result: T | Failure = work(shard)
-            except MemoryError as error:
-                result = Failure(f"out of memory ({error})" if str(error) else "out of memory")
-            yield shard, result
+            yield shard, outcome(work, shard)
+
+
+def outcome(work: Callable[[Shard], T], shard: Shard) -> T | Failure:
+    """``work(shard)``; a failure where it runs out of memory."""
+    try:
+        return work(shard)
+    except MemoryError as error:
+        return Failure(f"out of memory ({error})" if str(error) else "out of memory")

@@ -34,10 +34,12 @@ class LocalEngine:
     Attributes:
         jobs: number of processes.
         say: told in a line what went wrong and is being mended.
+        gpus: to spread the processes over, if any.
     """
 
     jobs: int
     say: Callable[[str], None] = lambda text: None
+    gpus: int = 0
 
     def run(
         self, work: Callable[[Shard], T], shards: Iterable[Shard]
@@ -50,7 +52,7 @@ class LocalEngine:
         queue = _Queue(iter(shards))
         deaths = 0
         while deaths < _POOL_DEATHS:
-            with worker_pool(self.jobs) as pool:
+            with worker_pool(self.jobs, self.gpus) as pool:
                 try:
                     for finished in self._finish(pool, work, queue):
                         deaths = 0

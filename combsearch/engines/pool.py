@@ -17,6 +17,8 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import popen_loky_posix, resource_tracker
 
+from combsearch.engines.seats import Seats
+
 _WATCH_SECONDS = 0.5
 # A worker is one core: what it calls must not start threads of its own.
 _ENVIRONMENT = dict.fromkeys(
@@ -33,20 +35,24 @@ if not hasattr(popen_loky_posix.Popen, "kill"):
 
 
 @contextlib.contextmanager
-def worker_pool(jobs: int) -> Iterator[Any]:
+def worker_pool(jobs: int, gpus: int = 0) -> Iterator[Any]:
     """A pool of ``jobs`` processes; on leaving, they are killed whatever they do.
 
-    Submit to it inside ``signals_held``, since that is what starts the processes.
+    Submit to it inside ``signals_held``, since that is what starts the processes. With
+    ``gpus`` each process sees one of them, so that all have as many processes.
     """
     for message in ("A worker stopped while", "Failed to kill subprocesses"):
         warnings.filterwarnings("ignore", message)  # both are seen to here
     _start_trackers()
+    seats = Seats.make(jobs, gpus) if gpus else None
     pool = ProcessPoolExecutor(
-        jobs, initializer=_start_worker, initargs=(os.getpid(),), env=_ENVIRONMENT
+        jobs, initializer=_start_worker, initargs=(os.getpid(), seats), env=_ENVIRONMENT
     )
     try:
         yield pool
     finally:
+        if seats is not None:
+            seats.remove()
         with signals_held():
             for pid in list(pool._processes):
                 with contextlib.suppress(ProcessLookupError):
@@ -94,7 +100,7 @@ def signals_held() -> Iterator[None]:
             signal.raise_signal(arrived[0])
 
 
-def _start_worker(parent: int) -> None:
+def _start_worker(parent: int, seats: Seats | None = None) -> None:
     """Runs first in a worker: it shall not outlive its coordinator, however that ends."""
     os.dup2(2, 1)  # standard output is for the result, whatever a user's task may print
     if sys.platform == "linux":
@@ -103,6 +109,8 @@ def _start_worker(parent: int) -> None:
         threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # it has died before this was set up
         os._exit(1)
+    if seats is not None:
+        seats.take()
 
 
 def _die_with(parent: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,15 @@ from combsearch.config import Recipe
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RESTART_BLOCK, RunKeys
+from combsearch.search import devices
+from combsearch.search.sharing import give_way
 from combsearch.search.sparse_nets import Integers, SparseNets, cut_chunks, layers_of
 from combsearch.tasks.base import Task
+from combsearch.trainers import Trainer
 from combsearch.trainers.fused import FusedTrainer
+
+FUSED = FusedTrainer()
+"""What trains where nothing else is named; another one here must give the same bits."""
 
 _SCORED, _TRAINED = 128, 16  # networks of one call: cut to the widths that they need
 _DENSE = 64  # dense networks of one call, since no signal interrupts it
@@ -46,32 +52,44 @@ class Scored:
         return Scored(nets, np.concatenate([part.correct for part in parts]))
 
 
-def scored(nets: SparseNets, task: Task) -> Scored:
+def scored(nets: SparseNets, task: Task, trainer: Trainer = FUSED) -> Scored:
     """``nets`` with the points of ``task`` that they get right."""
     correct = np.zeros(len(nets), np.int64)
-    for rows, shape in cut_chunks(nets, _SCORED):
-        found = FusedTrainer().score(nets[rows].resized(shape).batch(), task)
+    for rows, shape in _chunks(nets, _SCORED, trainer):
+        found = trainer.score(nets[rows].resized(shape).batch(), task)
         correct[rows] = np.where(found.diverged, -1, found.correct)
     return Scored(nets, correct)
 
 
 def dense_start(
-    shape: NetShape, task: Task, recipe: Recipe, restarts: int, init_width: int, seed: int
+    shape: NetShape,
+    task: Task,
+    recipe: Recipe,
+    restarts: int,
+    init_width: int,
+    seed: int,
+    trainer: Trainer = FUSED,
 ) -> SparseNets:
     """Dense networks trained from random weights; the runs are those of phase one."""
     mask = MaskBatch.dense_of(shape)
     cells = [recipe.cell] * restarts
     keys = RunKeys.make(seed, np.repeat(mask.keys(), restarts), cells, np.arange(restarts))
     parts = []
-    for first in range(0, restarts, _DENSE):
-        part = keys[slice(first, first + _DENSE)]
+    size = devices.side_by_side(trainer, shape, _DENSE * shape.parameters)
+    for first in range(0, restarts, size):
+        part = keys[slice(first, first + size)]
         nets = NetBatch.create(MLP(shape, init_width), part, mask)
-        parts.append(SparseNets.of(FusedTrainer().fit(nets, task, recipe, part)))
+        parts.append(SparseNets.of(trainer.fit(nets, task, recipe, part)))
     return SparseNets.concat(parts)
 
 
 def trained(
-    nets: SparseNets, task: Task, recipes: Sequence[Recipe], seed: int, block: int
+    nets: SparseNets,
+    task: Task,
+    recipes: Sequence[Recipe],
+    seed: int,
+    block: int,
+    trainer: Trainer = FUSED,
 ) -> SparseNets:
     """Every network trained on by every recipe: all by the first, all by the second, ...
 
@@ -79,30 +97,50 @@ def trained(
     """
     params = np.tile(nets.params, (len(recipes), 1))
     lanes = SparseNets(nets.shape, params, np.tile(nets.masks, (len(recipes), 1)))
-    for rows, shape in cut_chunks(lanes, _TRAINED):
+    for rows, shape in _chunks(lanes, _TRAINED, trainer):
         part = lanes[rows].resized(shape)
         each = [recipes[row // len(nets)] for row in rows]
         zeros = np.zeros(len(rows), np.int64)
         keys = RunKeys.make(seed, zeros, [""] * len(rows), zeros + block * RESTART_BLOCK)
-        after = FusedTrainer().fit(part.batch(), task, each, keys)
+        after = trainer.fit(part.batch(), task, each, keys)
         params[rows] = SparseNets.of(after).resized(nets.shape).params
     return lanes
 
 
 def retrained(
-    before: Scored, task: Task, recipes: Sequence[Recipe], seed: int, block: int
+    before: Scored,
+    task: Task,
+    recipes: Sequence[Recipe],
+    seed: int,
+    block: int,
+    trainer: Trainer = FUSED,
 ) -> Scored:
     """Each network as one of ``recipes`` makes it or as it was, whichever is right most often.
 
     Of equals the trained one is taken: it has the wider margins.
     """
-    after = scored(trained(before.nets, task, recipes, seed, block), task)
+    after = scored(trained(before.nets, task, recipes, seed, block, trainer), task, trainer)
     count = len(before)
     correct = np.concatenate([after.correct, before.correct]).reshape(-1, count)
     params = np.concatenate([after.nets.params, before.nets.params])
     chosen = params[correct.argmax(axis=0) * count + np.arange(count)]
     nets = SparseNets(before.nets.shape, chosen, before.nets.masks)
     return Scored(nets, correct.max(axis=0))
+
+
+def _chunks(nets: SparseNets, size: int, trainer: Trainer) -> Iterator[tuple[Integers, NetShape]]:
+    """Networks for one call, and the shape to give them: of a GPU all that fit, uncut.
+
+    A kernel of a GPU is compiled for one shape; so there is one for all levels.
+    """
+    chunks = cut_chunks(nets, size)
+    if hasattr(trainer, "wave"):
+        step = devices.side_by_side(trainer, nets.shape, 0)
+        rows = np.arange(len(nets))
+        chunks = ((rows[at : at + step], nets.shape) for at in range(0, len(nets), step))
+    for chunk in chunks:
+        give_way()
+        yield chunk
 
 
 def distinct(found: Scored, copies: int) -> Scored:

@@ -8,10 +8,12 @@ them further: the smallest networks need parts that no single start may have kep
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,11 +29,13 @@ from combsearch.errors import UsageError
 from combsearch.fields import digest
 from combsearch.mask import NetShape
 from combsearch.nets import NetBatch
+from combsearch.search import devices
 from combsearch.search.beam import Scored
 from combsearch.search.certify import evaluate
 from combsearch.search.descent import Descent, State
-from combsearch.search.plan import NUMERICS, SettingError, blame
+from combsearch.search.plan import NUMERICS, SettingError, blame, trainer_name
 from combsearch.search.running import check_unchanged
+from combsearch.search.sharing import LOADING
 from combsearch.search.sparse_nets import SparseNets
 from combsearch.search_config import DescendConfig
 from combsearch.shards import Shard
@@ -55,11 +59,13 @@ class DescendPlan:
         config: the configuration.
         task: the task that it names.
         shapes: where the descents start.
+        trainer: ``fused`` or ``cuda``.
     """
 
     config: DescendConfig
     task: Task
     shapes: tuple[NetShape, ...]
+    trainer: str
 
     @classmethod
     def of(cls, config: DescendConfig) -> DescendPlan:
@@ -81,7 +87,14 @@ class DescendPlan:
                     f"lowest is {config.lowest}, more than the nonzeros of any starting shape",
                     "lowest",
                 )
-        return cls(config, task, shapes)
+        with blame("trainer"):
+            trainer = _trainer(config.trainer, shapes, task)
+        return cls(config, task, shapes, trainer)
+
+    @property
+    def settled(self) -> DescendConfig:
+        """The configuration with the trainer that was chosen, so that workers need not choose."""
+        return dataclasses.replace(self.config, trainer=self.trainer)
 
     @property
     def joints(self) -> tuple[NetShape, ...]:
@@ -102,9 +115,11 @@ class DescendPlan:
 
     def identity(self) -> dict[str, Any]:
         """What outcomes depend on, as JSON."""
+        settings = changed(self.config)
+        settings.pop("trainer", None)  # all that may be named give the same bits
         return {
             "command": "descend",
-            "config": changed(self.config),
+            "config": settings,
             "task_digest": self.task.digest(),
             "numerics": NUMERICS,
         }
@@ -130,6 +145,22 @@ def _shape(text: str, task: Task) -> NetShape:
 def state_path(root: Path, shape: NetShape, prefix: str = "") -> Path:
     """The file of the descent from ``shape``."""
     return root / FOLDER / f"{prefix}{'x'.join(map(str, shape.hidden))}.npz"
+
+
+def _trainer(name: str, shapes: Sequence[NetShape], task: Task) -> str:
+    """``fused``, or what gives its bits on a GPU.
+
+    Raises:
+        UsageError: it is another trainer, or there is no GPU for it.
+    """
+    found = name
+    for shape in shapes:
+        found = trainer_name(name, shape, task)
+        if devices.identity_name(found) != "fused":
+            raise UsageError(f"trainer {name!r} cannot do this: descend takes auto, cuda or fused")
+        if found == "fused":
+            return found
+    return found
 
 
 def state_bytes(state: State, shape: NetShape) -> bytes:
@@ -209,7 +240,8 @@ class DescendWork:
 
     def __call__(self, shard: Shard) -> Descended:
         """See the class."""
-        plan = _loaded_plan(self.config, self.identity)
+        with LOADING:
+            plan = _loaded_plan(self.config, self.identity)
         return Descended(sum(self._descend(plan, k) for k in range(shard.first, shard.last)))
 
     def _descend(self, plan: DescendPlan, index: int) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from combsearch.search.polish import polished
 from combsearch.search.sparse_nets import SparseNets
 from combsearch.search_config import DescendConfig
 from combsearch.tasks.base import Task
+from combsearch.trainers import Trainer, get_trainer
 
 DENSE_CELL = "0.05:cosine"  # of the paper's six, the one in which most restarts succeed
 RETRAIN_CELLS = ("0.05:cosine", "0.02:cosine", "0.005:cosine")
@@ -74,9 +76,10 @@ class Descent:
         batch = min(128, self.task.points)
         recipe = Recipe(batch_size=batch).with_cell(DENSE_CELL)
         nets = dense_start(
-            self.shape, self.task, recipe, config.restarts, config.width, config.seed
-        )
-        best = scored(nets, self.task).best_first()[: max(1, config.beam // 4)]
+            self.shape, self.task, recipe, config.restarts, config.width, config.seed,
+            self._trainer,
+        )  # fmt: skip
+        best = scored(nets, self.task, self._trainer).best_first()[: max(1, config.beam // 4)]
         return State(pools={self.shape.parameters: best})
 
     def join(self, states: Sequence[State]) -> State:
@@ -108,7 +111,9 @@ class Descent:
         found = varied(pools.pop(level), self.config.beam)
         if level < self.shape.parameters:
             block = level + state.turn * (self.shape.parameters + 1)
-            found = retrained(found, self.task, self._recipes, self.config.seed, block)
+            found = retrained(
+                found, self.task, self._recipes, self.config.seed, block, self._trainer
+            )
         found = found.best_first()
         elites[level] = self._elite([*([elites[level]] if level in elites else []), found])
         missed = 0 if self._reaches(elites[level]) else state.missed + 1
@@ -140,7 +145,7 @@ class Descent:
             return elites
         better = polished(
             Scored.concat([elites[level] for level in band]), self.task, steps,
-            self.config.seed, state.turn,
+            self.config.seed, state.turn, self._trainer,
         )  # fmt: skip
         ends = np.cumsum([len(elites[level]) for level in band])
         for level, end in zip(band, ends, strict=True):
@@ -157,7 +162,7 @@ class Descent:
 
     def _pool(self, pools: dict[int, Scored], nets: SparseNets) -> None:
         """Score ``nets`` and add them to the pools of their levels."""
-        found = scored(nets, self.task)
+        found = scored(nets, self.task, self._trainer)
         nonzeros = nets.nonzeros()
         for level in np.unique(nonzeros).tolist():
             part = found[np.flatnonzero(nonzeros == level)]
@@ -170,6 +175,10 @@ class Descent:
 
     def _reaches(self, found: Scored) -> bool:
         return int(found.correct[0]) >= math.ceil(self.config.target * self.task.points)
+
+    @cached_property
+    def _trainer(self) -> Trainer:
+        return get_trainer(self.config.trainer)
 
     @property
     def _recipes(self) -> list[Recipe]:

@@ -7,10 +7,10 @@ shapes and restarts that depend on how many masks a level holds.
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,13 +21,13 @@ from combsearch.canonical import canonical_form
 from combsearch.config import Recipe, changed
 from combsearch.counting import orbits_over_shapes, smallest_nonzeros
 from combsearch.enumeration import mask_space
-from combsearch.errors import UsageError
 from combsearch.fields import digest
 from combsearch.mask import MaskBatch, NetShape
-from combsearch.nets import MLP, NetBatch
-from combsearch.rng import RunKeys
+from combsearch.nets import NetBatch
 from combsearch.saved_network import load_network
+from combsearch.search import devices
 from combsearch.search.grid import sample_work
+from combsearch.search.initial import check_initial, network_digest
 from combsearch.search.plan import NUMERICS, SettingError, blame, check_counts, trainer_name
 from combsearch.search.racing import race_share
 from combsearch.search_config import ExhaustConfig, Phase2Config
@@ -107,10 +107,7 @@ class MaskPlan:
         else:
             segments = _all_shapes(config, task)
         with blame("trainer"):
-            shape = segments[-1].shape
-            keys = RunKeys.make(0, [0], [config.cells[0]], [0])
-            nets = NetBatch.create(MLP(shape, config.width), keys)
-            trainer = trainer_name(config.trainer, nets, task)
+            trainer = trainer_name(config.trainer, _hull(segments), task)
         return cls(config, task, trainer, segments, initial, initial is not None, untried)
 
     @property
@@ -143,6 +140,11 @@ class MaskPlan:
         """What all cells share."""
         return self.config.recipes()[0]
 
+    @property
+    def settled(self) -> MaskConfig:
+        """The configuration with the trainer that was chosen, so that workers need not choose."""
+        return dataclasses.replace(self.config, trainer=self.trainer)
+
     def levels(self) -> list[int]:
         """Nonzeros of all levels, ascending."""
         return sorted({segment.nonzeros for segment in self.segments})
@@ -157,9 +159,29 @@ class MaskPlan:
         share = race_share(self.config.controls) if self.config.race else 1.0
         return sample_work(segment.shape) * samples * self.runs(segment) * share
 
+    def work(self, shard: Shard) -> float:
+        """Multiply-adds of all runs of a shard."""
+        return sum(self.mask_work(segment) * len(ranks) for segment, ranks in self.pieces(shard))
+
+    def started(self, shard: Shard) -> int:
+        """Training runs of a shard, those that a race gives up included."""
+        return sum(self.runs(segment) * len(ranks) for segment, ranks in self.pieces(shard))
+
     @cached_property
     def shards(self) -> list[Shard]:
-        """All shards, ascending: about ``SHARD_WORK`` each or more, none across levels."""
+        """All shards, ascending, none across levels: a lot each, for a GPU many lots."""
+        if not devices.on_gpu(self.trainer):
+            return self.lots
+        levels = [next(self.pieces(lot))[0].nonzeros for lot in self.lots]
+        costs = [self.work(lot) for lot in self.lots]
+        return devices.joined(self.lots, levels, costs, [self.started(lot) for lot in self.lots])
+
+    @cached_property
+    def lots(self) -> list[Shard]:
+        """Ranges of ranks of about ``SHARD_WORK`` or more, whatever trains them.
+
+        Each keeps the parameters of its best run, so that they do not depend on the shards.
+        """
         total = sum(self.mask_work(segment) * segment.masks for segment in self.segments)
         size = max(SHARD_WORK, min(total / _SHARDS, _MOST_SHARD_WORK))
         cuts = [0]
@@ -208,7 +230,7 @@ class MaskPlan:
             "command": self.command,
             "config": settings,
             "task_digest": self.task.digest(),
-            "trainer": self.trainer,
+            "trainer": devices.identity_name(self.trainer),
             "numerics": NUMERICS,
         }
         if self.initial is not None:
@@ -223,6 +245,12 @@ class MaskPlan:
         task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
         own = config.shape.replace(",", "x") if isinstance(config, Phase2Config) else "all"
         return f"{self.command}-{task}-{own}-{config.target:g}-{digest(config)[:8]}"
+
+
+def _hull(segments: Sequence[Segment]) -> NetShape:
+    """The smallest shape that holds those of all segments."""
+    widths = zip(*{segment.shape.widths for segment in segments}, strict=True)
+    return NetShape(tuple(max(layer) for layer in widths))
 
 
 def _one_shape(
@@ -245,7 +273,7 @@ def _one_shape(
     if config.init:
         with blame("init"):
             initial = load_network(config.init)
-            _check_initial(initial, shape)
+            check_initial(initial, shape)
         symmetry = "rows" if symmetry == "full" else symmetry
     _check_budget(config.max_nonzeros, smallest_nonzeros(shape), f"shape ({shape})")
     with blame("shape"):
@@ -302,25 +330,4 @@ def _check_budget(max_nonzeros: int, least: int, what: str) -> None:
             f"max_nonzeros is {max_nonzeros}, {what} needs at least {least}:"
             " every neuron keeps an input, an output and its bias",
             "max_nonzeros",
-        )
-
-
-def network_digest(nets: NetBatch) -> str:
-    """sha256 (64 hex characters) of the parameters of ``nets``, their names and shapes."""
-    whole = hashlib.sha256()
-    for name, array in sorted(nets.params.items()):
-        whole.update(f"{name} {array.shape}\n".encode() + array.astype("<f4").tobytes())
-    return whole.hexdigest()
-
-
-def _check_initial(initial: NetBatch, shape: NetShape) -> None:
-    assert isinstance(initial.network, MLP)
-    wide = initial.network.shape
-    fits = len(wide.widths) == len(shape.widths) and all(
-        a >= b for a, b in zip(wide.widths, shape.widths, strict=True)
-    )
-    if not fits or wide.inputs != shape.inputs or wide.outputs != shape.outputs:
-        raise UsageError(
-            f"init holds a network {wide.to_json()}, the leading block of which is to be"
-            f" {shape.to_json()}: it must have as many layers and be as wide"
         )

@@ -2,14 +2,11 @@
 
 A restart that a race gave up has no row: that the shard is there proves that it was
 started. Rows marked ``spared`` are of runs that a race would have given up, trained to
-the end as a control. Parameters are kept for the best run of a mask that reached the
-target, and for the best of the shard.
+the end as a control. ``kept`` says which rows keep their parameters.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -22,22 +19,20 @@ from combsearch.mask import MaskBatch
 from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RunKeys
 from combsearch.runfile import identity_digest
+from combsearch.search import devices
+from combsearch.search.initial import with_leading_block
+from combsearch.search.kept import Kept, Runs
 from combsearch.search.mask_plan import POOL, MaskConfig, MaskPlan, Segment
 from combsearch.search.racing import Race, is_control
 from combsearch.search.results import ok_rows, successes
 from combsearch.search.running import Outcome, check_unchanged
-from combsearch.search.training import (
-    call_steps,
-    committed,
-    flat_parameters,
-    use_one_thread,
-)
+from combsearch.search.sharing import LOADING, clock, give_way
+from combsearch.search.training import call_steps, committed, use_one_thread
 from combsearch.store import RunStore, Shard, rows_table
-from combsearch.trainers import get_trainer
-
-F32 = npt.NDArray[np.float32]
+from combsearch.trainers import Trainer, get_trainer
 
 _FLOATS = 2**21  # parameters trained at once; more masks go one part after another
+_MOST_POOLS = 16  # of restarts trained at once, since each has minibatches of its own
 
 
 @dataclass(frozen=True)
@@ -49,15 +44,15 @@ class MaskWork:
 
     def __call__(self, shard: Shard) -> Outcome:
         """See the class."""
-        plan = _loaded_plan(self.config, identity_digest(self.store.identity))
+        with LOADING:
+            plan = _loaded_plan(self.config, identity_digest(self.store.identity))
         table = committed(self.store, shard)
         if table is None:
             table = train_shard(plan, shard)
             self.store.write(shard, table)
-        runs = sum(plan.runs(segment) * len(ranks) for segment, ranks in plan.pieces(shard))
         good = int(successes(table, plan.config.target).sum())
         accuracy = np.where(ok_rows(table), table["accuracy"].to_numpy(), 0.0)
-        return Outcome(runs, good, float(accuracy.max(initial=0.0)))
+        return Outcome(plan.started(shard), good, float(accuracy.max(initial=0.0)))
 
 
 @lru_cache(maxsize=1)
@@ -65,7 +60,7 @@ def _loaded_plan(config: MaskConfig, identity: str) -> MaskPlan:
     """The plan of the run with this identity, loaded once a process."""
     plan = MaskPlan.of(config)
     check_unchanged(config.task, plan.identity(), identity)
-    if plan.trainer != "fused":
+    if devices.identity_name(plan.trainer) != "fused":
         use_one_thread()
     return plan
 
@@ -74,80 +69,69 @@ class _Part(NamedTuple):
     """The runs of some masks of a segment that were trained to the end: arrays [run]."""
 
     segment: Segment
-    rank: npt.NDArray[np.int64]
+    runs: Runs
     mask: npt.NDArray[np.uint64]
-    cell: npt.NDArray[np.int64]
-    restart: npt.NDArray[np.int64]
-    correct: npt.NDArray[np.int64]
-    diverged: npt.NDArray[np.bool_]
     spared: npt.NDArray[np.bool_]
 
 
-class _Best(NamedTuple):
-    """The best run of a mask; sorts before a worse one: more points wrong, later cell, restart."""
+class _Piece(NamedTuple):
+    """Runs to train at once: some restarts, in all cells, of some masks of a segment."""
 
-    wrong: int
-    cell: int
-    restart: int
-    parameters: F32
+    segment: Segment
+    ranks: range
+    restarts: range
 
 
 def train_shard(plan: MaskPlan, shard: Shard) -> pa.Table:
     """The rows of all masks of a shard."""
-    started = time.perf_counter()
+    started = clock()
+    trainer = get_trainer(plan.trainer)
     parts: list[_Part] = []
-    best: dict[int, _Best] = {}
-    batches = [
-        (segment, ranks.start, plan.piece_masks(segment, ranks))
-        for segment, ranks in plan.pieces(shard)
-    ]
+    kept = Kept(plan)
+    for piece in _pieces(plan, trainer, shard):
+        give_way()
+        part, nets = _train(plan, trainer, piece)
+        kept.note(part.runs, nets)
+        parts.append(part)
+    return _rows(plan, parts, kept, clock() - started)
+
+
+def _pieces(plan: MaskPlan, trainer: Trainer, shard: Shard) -> list[_Piece]:
+    """What there is to train, in pieces that fit the memory and fill a GPU."""
+    found = []
+    cells = len(plan.config.cells)
+    for segment, ranks in plan.pieces(shard):
+        room = devices.side_by_side(trainer, segment.shape, _FLOATS)
+        pools = room // (plan.block * cells * len(ranks)) if devices.on_gpu(plan.trainer) else 1
+        span = plan.block * min(max(1, pools), _MOST_POOLS)
+        for first in range(0, segment.restarts, span):
+            restarts = range(first, min(first + span, segment.restarts))
+            step = max(1, room // (len(restarts) * cells))
+            for at in range(0, len(ranks), step):
+                found.append(_Piece(segment, ranks[at : at + step], restarts))
     # Pool by pool: all masks of the shard then use the same minibatches one after the other.
-    most = max(segment.restarts for segment, *_ in batches)
-    for first in range(0, most, plan.block):
-        for segment, rank, masks in batches:
-            restarts = range(first, min(first + plan.block, segment.restarts))
-            if restarts:
-                for start, some in _chunks(plan, masks, len(restarts)):
-                    parts.append(_train(plan, segment, rank + start, some, restarts, best))
-    return _rows(plan, parts, best, time.perf_counter() - started)
+    return sorted(found, key=lambda piece: piece.restarts.start)
 
 
-def _chunks(plan: MaskPlan, masks: MaskBatch, restarts: int) -> Iterator[tuple[int, MaskBatch]]:
-    """(place of the first, masks) in pieces that fit the memory."""
-    runs = restarts * len(plan.config.cells)
-    step = max(1, _FLOATS // (runs * masks.shape.parameters))
-    for start in range(0, len(masks), step):
-        yield start, masks[start : start + step]
-
-
-def _train(
-    plan: MaskPlan,
-    segment: Segment,
-    rank: int,
-    masks: MaskBatch,
-    restarts: range,
-    best: dict[int, _Best],
-) -> _Part:
-    """Train these restarts of ``masks`` in all cells; notes the best of each mask in ``best``."""
-    cells = plan.config.cells
-    runs = len(restarts) * len(cells)
-    place = np.repeat(np.arange(len(masks)), runs)
+def _train(plan: MaskPlan, trainer: Trainer, piece: _Piece) -> tuple[_Part, NetBatch]:
+    """What becomes of the runs of a piece, and their networks at the end."""
+    segment, ranks, restarts = piece
+    masks, cells = plan.piece_masks(segment, ranks), plan.config.cells
+    place = np.repeat(np.arange(len(masks)), len(restarts) * len(cells))
     cell = np.tile(np.repeat(np.arange(len(cells)), len(restarts)), len(masks))
     restart = np.tile(np.array(restarts), len(masks) * len(cells))
     mask_keys = masks.keys()[place]
-    names = [cells[c] for c in cell]
+    names = [cells[c] for c in cell.tolist()]
     keys = RunKeys.make(plan.config.seed, mask_keys, names, restart, plan.block)
     own = plan.config.recipes()
-    recipes = [own[c] for c in cell]
+    recipes = [own[c] for c in cell.tolist()]
     nets = initial_nets(plan, masks[place], keys)
-    trainer = get_trainer(plan.trainer)
     if plan.config.race:
-        pool = restarts.start // POOL
-        control = np.array(
-            [is_control(mask_keys, c, pool, plan.config.controls) for c in range(len(cells))]
-        )[cell, np.arange(len(cell))]
+        pool = restart // POOL - restarts.start // POOL
+        group = (place * (int(pool[-1]) + 1) + pool) * len(cells) + cell
+        control = is_control(mask_keys, cell, restart // POOL, plan.config.controls)
         race = Race(trainer, plan.task, plan.recipe)
-        nets, kept, spared = race.run(nets, recipes, keys, place * len(cells) + cell, control)
+        nets, kept, spared = race.run(nets, recipes, keys, group, control)
     else:
         kept, spared = np.arange(len(place)), np.zeros(len(place), np.bool_)
         total = plan.recipe.total_steps(plan.task.points)
@@ -156,12 +140,8 @@ def _train(
     scores = trainer.score(nets, plan.task) if len(kept) else None
     correct = scores.correct if scores else np.zeros(0, np.int64)
     diverged = scores.diverged if scores else np.zeros(0, np.bool_)
-    part = _Part(
-        segment, rank + place[kept], mask_keys[kept], cell[kept], restart[kept], correct,
-        diverged, spared,
-    )  # fmt: skip
-    _note_best(plan, part, nets, best)
-    return part
+    runs = Runs(ranks.start + place[kept], cell[kept], restart[kept], correct, diverged)
+    return _Part(segment, runs, mask_keys[kept], spared), nets
 
 
 def initial_nets(plan: MaskPlan, masks: MaskBatch, keys: RunKeys) -> NetBatch:
@@ -171,63 +151,22 @@ def initial_nets(plan: MaskPlan, masks: MaskBatch, keys: RunKeys) -> NetBatch:
     return nets if plan.initial is None else with_leading_block(nets, plan.initial)
 
 
-def with_leading_block(nets: NetBatch, initial: NetBatch) -> NetBatch:
-    """``nets`` with the leading block of the first of ``initial``, a wider MLP, masked."""
-    params = {}
-    for name, mask in nets.masks.items():
-        block = tuple(slice(0, size) for size in mask.shape[1:])
-        params[name] = initial.params[name][0][block] * mask
-    return NetBatch(nets.network, params, nets.masks, nets.momenta)
-
-
-def _note_best(plan: MaskPlan, part: _Part, nets: NetBatch, best: dict[int, _Best]) -> None:
-    """One that diverged is nobody's best, whatever it answers."""
-    wrong = plan.task.points - part.correct
-    order = np.lexsort((part.restart, part.cell, wrong, part.diverged, part.rank))
-    _, first = np.unique(part.rank[order], return_index=True)
-    for run in order[first]:
-        rank = int(part.rank[run])
-        found = (int(wrong[run]), int(part.cell[run]), int(part.restart[run]))
-        if not part.diverged[run] and (rank not in best or found < best[rank][:3]):
-            best[rank] = _Best(*found, flat_parameters(nets, int(run)))
-
-
-def _rows(plan: MaskPlan, parts: list[_Part], best: dict[int, _Best], seconds: float) -> pa.Table:
-    rank = np.concatenate([p.rank for p in parts])
-    cell = np.concatenate([p.cell for p in parts])
-    restart = np.concatenate([p.restart for p in parts])
-    correct = np.concatenate([p.correct for p in parts])
+def _rows(plan: MaskPlan, parts: list[_Part], kept: Kept, seconds: float) -> pa.Table:
+    runs = Runs(*(np.concatenate(column) for column in zip(*(p.runs for p in parts), strict=True)))
     status = np.where(np.concatenate([p.spared for p in parts]), "spared", "ok")
-    status = np.where(np.concatenate([p.diverged for p in parts]), "diverged", status)
+    status = np.where(runs.diverged, "diverged", status)
+    sizes = [len(p.mask) for p in parts]
     shapes = [",".join(map(str, p.segment.shape.widths)) for p in parts]
     names = np.array(plan.config.cells)
     return rows_table(
-        rank=rank,
-        shape=np.repeat(shapes, [len(p.rank) for p in parts]),
+        rank=runs.rank,
+        shape=np.repeat(shapes, sizes),
         mask=np.concatenate([p.mask for p in parts]),
-        nonzeros=np.concatenate([np.full(len(p.rank), p.segment.nonzeros) for p in parts]),
-        cell=names[cell],
-        restart=restart,
-        accuracy=correct / plan.task.points,
+        nonzeros=np.repeat([p.segment.nonzeros for p in parts], sizes),
+        cell=names[runs.cell],
+        restart=runs.restart,
+        accuracy=runs.correct / plan.task.points,
         status=status,
-        parameters=_saved(plan, best, rank, cell, restart),
-        seconds=seconds / max(1, len(rank)),
+        parameters=kept.parameters(runs.rank, runs.cell, runs.restart),
+        seconds=seconds / max(1, len(runs.rank)),
     )
-
-
-def _saved(
-    plan: MaskPlan,
-    best: dict[int, _Best],
-    rank: npt.NDArray[np.int64],
-    cell: npt.NDArray[np.int64],
-    restart: npt.NDArray[np.int64],
-) -> list[F32 | None]:
-    """Parameters of the rows that keep theirs: see the module."""
-    points, target = plan.task.points, plan.config.target
-    saved = {r: b for r, b in best.items() if (points - b.wrong) / points >= target}
-    if best:
-        top = min(best, key=lambda r: (best[r][:3], r))
-        saved[top] = best[top]
-    wanted = {(r, b.cell, b.restart): b.parameters for r, b in saved.items()}
-    keys = zip(rank.tolist(), cell.tolist(), restart.tolist(), strict=True)
-    return [wanted.get(key) for key in keys]

@@ -6,6 +6,7 @@ nonzeros, until a level holds a success (paper, section 4: a grid over all width
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -84,7 +85,8 @@ def search(
     """
     if course is None:
         course = begin(plan, store, store.verify().valid)
-    run_course(Work(plan.config, store), course, engine, watch)
+    settled = dataclasses.replace(plan.config, trainer=plan.trainer)  # workers need not choose
+    run_course(Work(settled, store), course, engine, watch)
 
 
 def counted(plan: Plan, store: RunStore) -> pa.Table:

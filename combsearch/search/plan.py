@@ -16,6 +16,7 @@ from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RESTART_BLOCK, RunKeys
+from combsearch.search import devices
 from combsearch.search.grid import (
     MAX_DEPTH,
     Floats,
@@ -75,8 +76,7 @@ class Plan:
             grid = dense_grid(config.width, config.depth, task.inputs, outputs)
         check_counts(config, task, _MOST_RUNS, ": a shape is saved in one piece")
         with blame("trainer"):
-            nets, _ = dense_nets(grid.shape(0), config, range(1))
-            trainer = trainer_name(config.trainer, nets, task)
+            trainer = trainer_name(config.trainer, grid.shape(len(grid) - 1), task, "fused")
         return cls(config, task, grid, trainer)
 
     @property
@@ -125,7 +125,7 @@ class Plan:
             "command": "phase1",
             "config": settings,
             "task_digest": self.task.digest(),
-            "trainer": self.trainer,
+            "trainer": devices.identity_name(self.trainer),
             "numerics": NUMERICS,
         }
 
@@ -177,18 +177,30 @@ def check_counts(config: Any, task: Task, most_runs: int, why: str = "") -> None
         )
 
 
-def trainer_name(name: str, nets: NetBatch, task: Task) -> str:
-    """The trainer that ``name`` stands for, if it can train ``nets``; never ``auto``.
+def trainer_name(name: str, shape: NetShape, task: Task, compiled: str = "") -> str:
+    """The trainer that ``name`` stands for, if it can train up to ``shape``; never ``auto``.
+
+    Args:
+        name: of a trainer.
+        shape: as wide as the widest, layer by layer.
+        task: what is learned.
+        compiled: what ``auto`` stands for where a compiled trainer can serve. By default a
+            GPU is taken where there is one. That does not pay where few runs are trained
+            at a time: restarts of one block, or the budgets of a pruner.
 
     Raises:
-        UsageError: it cannot, or there is none of that name.
+        UsageError: it cannot, or there is none of that name, or no GPU for it.
     """
+    nets = NetBatch.create(MLP(shape), RunKeys.make(0, [], [], []))
+    devices.check_gpu(name, shape)
+    if name == "auto" and compiled and fused_obstacle(nets, task, None) is None:
+        return compiled
     if name == "auto":
         from combsearch.trainers.auto import AutoTrainer
 
         return AutoTrainer().choose(nets, task).name
     obstacle = fused_obstacle(nets, task, None)
-    if get_trainer(name).name in ("fused", "sparse") and obstacle is not None:
+    if get_trainer(name).name in ("cuda", "fused", "sparse") and obstacle is not None:
         raise UsageError(f"trainer {name!r} cannot do this: {obstacle}; 'vmap' and 'loop' can")
     return name
 

@@ -6,16 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.rng import as_philox_key, mix64, philox4x32
-from combsearch.search.beam import Scored, scored
+from combsearch.search.beam import FUSED, Scored, scored
 from combsearch.search.sparse_nets import F32, SparseNets
 from combsearch.tasks.base import Task
+from combsearch.trainers import Trainer
 
 _TAG = np.uint64(0x706F6C697368)  # keeps these draws apart from all other uses of a seed
 _FEW = (1.5, 4.0, 1e9)  # parameters that a move changes, on average: half, some, the rest
 _SIZES = (1e-4, 0.1, 0.5)  # least, first and largest size of a move, of a parameter's own
 
 
-def polished(found: Scored, task: Task, steps: int, seed: int, stream: int) -> Scored:
+def polished(
+    found: Scored, task: Task, steps: int, seed: int, stream: int, trainer: Trainer = FUSED
+) -> Scored:
     """Each network after ``steps`` random moves, of which those that lose points are undone.
 
     Moves grow after a success and shrink after a failure, network by network.
@@ -26,6 +29,7 @@ def polished(found: Scored, task: Task, steps: int, seed: int, stream: int) -> S
         steps: moves.
         seed: run seed.
         stream: different numbers give independent moves.
+        trainer: scores.
     """
     nets, correct = found.nets, found.correct.copy()
     params = nets.params.copy()
@@ -33,7 +37,7 @@ def polished(found: Scored, task: Task, steps: int, seed: int, stream: int) -> S
     for step in range(steps if len(found) else 0):
         moves = _moves(nets.masks, seed, stream, step) * size[:, None]
         tried = (params + moves * (np.abs(params) + 0.1)).astype(np.float32)
-        got = scored(SparseNets(nets.shape, tried, nets.masks), task).correct
+        got = scored(SparseNets(nets.shape, tried, nets.masks), task, trainer).correct
         kept = got >= correct
         params[kept], correct[kept] = tried[kept], got[kept]
         size = np.clip(size * np.where(kept, 1.5, 0.9), _SIZES[0], _SIZES[2]).astype(np.float32)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from combsearch.config import Recipe
 from combsearch.nets import MLP, NetBatch
 from combsearch.rng import RunKeys, mix64
+from combsearch.search.sharing import give_way
 from combsearch.tasks import Task
 from combsearch.trainers import Trainer
 
@@ -61,7 +62,7 @@ class Race:
         """Train every race to its end.
 
         Args:
-            nets: n networks at the start, one block of restarts.
+            nets: n networks at the start.
             recipes, keys: theirs.
             group: int64 [n], the race that each is in, from 0.
             control: bool [n], whether its race runs in full; the same for all of a race.
@@ -76,6 +77,7 @@ class Race:
         place = np.flatnonzero(racing | control)
         nets, start = nets[place], 0
         for leg, stop in enumerate((*leg_ends(self.recipe, self.task.points), total)):
+            give_way()
             if len(place) and stop > start:
                 chosen = [recipes[p] for p in place]
                 nets = self.trainer.fit(nets, self.task, chosen, keys[place], slice(start, stop))
@@ -125,9 +127,14 @@ def alive(nets: NetBatch, task: Task) -> Bools:
     return np.asarray((h != h[:, :, :1]).any(axis=(1, 2)))
 
 
-def is_control(mask_keys: npt.NDArray[np.uint64], cell: int, block: int, controls: int) -> Bools:
-    """bool [mask]: whether the race of a mask in the cell of this number runs in full."""
-    place = mix64(np.uint64((block << 8) + cell))
+def is_control(
+    mask_keys: npt.NDArray[np.uint64],
+    cell: int | npt.NDArray[np.int64],
+    block: int | npt.NDArray[np.int64],
+    controls: int,
+) -> Bools:
+    """bool [run]: whether the race of a mask in the cell of this number runs in full."""
+    place = mix64(np.asarray((block << 8) + cell, np.uint64))
     return np.asarray(mix64(mask_keys ^ place) % np.uint64(controls) == 0)
 
 

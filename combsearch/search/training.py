@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +19,14 @@ from combsearch.mask import MaskBatch
 from combsearch.nets import NetBatch, Scores
 from combsearch.rng import RESTART_BLOCK
 from combsearch.runfile import identity_digest
+from combsearch.search import devices
 from combsearch.search.plan import LANES, Plan, dense_nets
 from combsearch.search.results import successes
 from combsearch.search.running import Outcome, check_unchanged
+from combsearch.search.sharing import LOADING, clock, give_way
 from combsearch.shards import range_name
 from combsearch.store import RunStore, Shard, rows_table
-from combsearch.trainers import get_trainer
+from combsearch.trainers import Trainer, get_trainer
 
 F32 = npt.NDArray[np.float32]
 
@@ -44,7 +45,8 @@ class Work:
         """See the class."""
         table = committed(self.store, shard)
         if table is None:
-            plan = _loaded_plan(self.config, identity_digest(self.store.identity))
+            with LOADING:
+                plan = _loaded_plan(self.config, identity_digest(self.store.identity))
             table = pa.concat_tables(train_shape(plan, r) for r in range(shard.first, shard.last))
             self.store.write(shard, table)
         good = int(successes(table, self.config.target).sum())
@@ -67,7 +69,7 @@ def _loaded_plan(config: SearchConfig, identity: str) -> Plan:
     """The plan of the run with this identity, loaded once a process."""
     plan = Plan.of(config)
     check_unchanged(config.task, plan.identity(), identity)
-    if plan.trainer != "fused":
+    if devices.identity_name(plan.trainer) != "fused":
         use_one_thread()
     return plan
 
@@ -90,13 +92,15 @@ class _Best(NamedTuple):
 
 def train_shape(plan: Plan, rank: int) -> pa.Table:
     """The rows of all restarts of one shape, with the parameters of the best."""
-    started = time.perf_counter()
+    started = clock()
     shape, cells, restarts = plan.grid.shape(rank), plan.cells, plan.config.restarts
     correct = np.empty((len(cells), restarts), np.int64)
     diverged = np.empty((len(cells), restarts), np.bool_)
     found: list[_Best] = []
-    for part in _parts(plan, rank):
-        nets, scores = _train(plan, rank, part)
+    trainer = get_trainer(plan.trainer)
+    for part in _parts(plan, trainer, rank):
+        give_way()
+        nets, scores = _train(plan, trainer, rank, part)
         columns = slice(part.start, part.stop)
         correct[:, columns] = scores.correct.reshape(len(cells), -1)
         diverged[:, columns] = scores.diverged.reshape(len(cells), -1)
@@ -115,23 +119,22 @@ def train_shape(plan: Plan, rank: int) -> pa.Table:
         accuracy=correct.reshape(-1) / plan.task.points,
         status=np.where(diverged.reshape(-1), "diverged", "ok"),
         parameters=parameters,
-        seconds=(time.perf_counter() - started) / correct.size,
+        seconds=(clock() - started) / correct.size,
     )
 
 
-def _parts(plan: Plan, rank: int) -> Iterator[range]:
-    """The restarts of a shape in ranges of whole blocks that fit the memory."""
-    block = RESTART_BLOCK * len(plan.cells) * plan.grid.shape(rank).parameters
-    step = RESTART_BLOCK * max(1, _FLOATS // block)
+def _parts(plan: Plan, trainer: Trainer, rank: int) -> Iterator[range]:
+    """The restarts of a shape in ranges of whole blocks that fit the memory and fill a GPU."""
+    room = devices.side_by_side(trainer, plan.grid.shape(rank), _FLOATS)
+    step = RESTART_BLOCK * max(1, room // (RESTART_BLOCK * len(plan.cells)))
     for first in range(0, plan.config.restarts, step):
         yield range(first, min(first + step, plan.config.restarts))
 
 
-def _train(plan: Plan, rank: int, restarts: range) -> tuple[NetBatch, Scores]:
+def _train(plan: Plan, trainer: Trainer, rank: int, restarts: range) -> tuple[NetBatch, Scores]:
     """Trained networks of these restarts, all cells, in canonical order."""
     nets, keys = dense_nets(plan.grid.shape(rank), plan.config, restarts)
     recipes = [plan.recipe.with_cell(cell) for cell in plan.cells for _ in restarts]
-    trainer = get_trainer(plan.trainer)
     total = plan.recipe.total_steps(plan.task.points)
     for steps in call_steps(plan.trainer, plan.group_work(rank) / LANES, total):
         nets = trainer.fit(nets, plan.task, recipes, keys, steps)

@@ -24,16 +24,14 @@ from combsearch.nets import MLP, NetBatch
 from combsearch.prune_config import PruneConfig
 from combsearch.rng import RESTART_BLOCK, RunKeys
 from combsearch.saved_network import load_network
-from combsearch.search.mask_plan import network_digest
-from combsearch.search.mask_training import with_leading_block
+from combsearch.search.devices import identity_name
+from combsearch.search.initial import network_digest, with_leading_block
 from combsearch.search.plan import blame, check_counts, trainer_name
 from combsearch.store import Shard
 from combsearch.sweep.checks import check_budgets, check_initial, check_size
 from combsearch.sweep.cost import dense_seconds, run_seconds
 from combsearch.sweep.sources import short_digest, source_digests
 from combsearch.tasks import Task, load_task
-from combsearch.trainers import TRAINERS
-from combsearch.trainers.base import fused_obstacle
 
 NUMERICS = 1  # raised when a run of the same key, or the cut of chunks, would change
 
@@ -120,7 +118,8 @@ class PrunePlan:
         check_counts(config, task, _MOST_RUNS, ": the runs of a budget are saved in one piece")
         groups = _groups(config, task)
         with blame("trainer"):
-            trainer = _trainer(config, groups[0].shape, task)
+            widest = max((group.shape for group in groups), key=lambda shape: shape.parameters)
+            trainer = trainer_name(config.trainer, widest, task, "sparse")
         return cls(config, task, trainer, groups)
 
     @property
@@ -232,7 +231,7 @@ class PrunePlan:
             "command": "prune",
             "config": settings,
             "task_digest": self.task.digest(),
-            "trainer": self.trainer,
+            "trainer": identity_name(self.trainer),
             "numerics": NUMERICS,
         }
         if self.initial is not None:
@@ -276,13 +275,3 @@ def _groups(config: PruneConfig, task: Task) -> tuple[Group, ...]:
             groups.append(Group(method, width, shape, budgets[width], rank))
             rank += len(budgets[width])
     return tuple(groups)
-
-
-def _trainer(config: PruneConfig, shape: NetShape, task: Task) -> str:
-    """The trainer that ``config`` names; ``auto`` is ``sparse`` where that can serve."""
-    nets = NetBatch.create(MLP(shape), RunKeys.make(0, [0], [config.cells[0]], [0]))
-    if config.trainer != "auto":
-        return trainer_name(config.trainer, nets, task)
-    if fused_obstacle(nets, task, None) is not None:
-        return "vmap"
-    return "sparse" if "sparse" in TRAINERS else "fused"

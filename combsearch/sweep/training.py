@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from combsearch.pruning import Budget, weights_of
 from combsearch.registry import USERS_FAULT, fault_text
 from combsearch.runfile import identity_digest
 from combsearch.search.running import Outcome, check_unchanged
+from combsearch.search.sharing import LOADING, clock, give_way
 from combsearch.search.training import committed, use_one_thread
 from combsearch.store import RunStore, Shard
 from combsearch.sweep.plan import Group, PrunePlan
@@ -39,7 +39,8 @@ class PruneWork:
 
     def __call__(self, shard: Shard) -> Outcome:
         """See the class."""
-        plan = _loaded_plan(self.config, identity_digest(self.store.identity))
+        with LOADING:
+            plan = _loaded_plan(self.config, identity_digest(self.store.identity))
         table = committed(self.store, shard)
         if table is None:
             table = train_shard(plan, shard)
@@ -68,6 +69,7 @@ def _train(plan: PrunePlan, group: Group, ranks: range) -> pa.Table:
     """The rows of some ranks of a group, trained together or, where they are large, in parts."""
     parts = []
     for part in plan.parts(group):
+        give_way()
         dense, keys = plan.dense_nets(group)
         place = np.arange(plan.runs_per_rank)[part]
         run = np.tile(place, len(ranks))
@@ -105,12 +107,12 @@ class _Part:
 
 
 def _prune(plan: PrunePlan, group: Group, runs: _Runs, dense: NetBatch, budget: Budget) -> _Part:
-    started = time.perf_counter()
+    started = clock()
     pruned = pruned_nets(group.method, dense, budget)
-    middle = time.perf_counter()
+    middle = clock()
     nets = budget.finish(pruned)
     scores = budget.trainer.score(nets, plan.task)
-    ended = time.perf_counter()
+    ended = clock()
     fed = np.asarray(neurons(nets.masks).fed[-1].any(axis=1))
     status = np.where(budget.spent.collapsed | ~fed, "collapsed", "ok")
     columns = {

@@ -127,8 +127,8 @@ def plan_fit(
     if not recipes:
         raise UsageError("there are no networks to train")
     shared = recipes[0]
-    different = {id(recipe): recipe for recipe in recipes}.values()  # thousands are one object
-    for other in different:
+    different = {id(recipe): recipe for recipe in recipes}  # thousands are one object
+    for other in different.values():
         if dataclasses.replace(other, lr=shared.lr, schedule=shared.schedule) != shared:
             raise UsageError(
                 "recipes trained side by side may differ in lr and schedule only:"
@@ -141,8 +141,9 @@ def plan_fit(
             f"batch_size {shared.batch_size} is more than the {task.points} points of {task.name!r}"
         )
     start, stop = step_range(steps, shared.total_steps(task.points))
-    unique = {id(recipe): recipe.rates() for recipe in different}
-    rates = np.array([unique[id(recipe)] for recipe in recipes], np.float64)
+    place = {name: row for row, name in enumerate(different)}
+    known = np.array([recipe.rates() for recipe in different.values()], np.float64)
+    rates = known[[place[id(recipe)] for recipe in recipes]]
     return Plan(shared, rates, keys.blocks(), keys.seed, task.points, start, stop)
 
 

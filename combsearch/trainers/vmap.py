@@ -3,7 +3,7 @@
 Networks of one block of restarts share their minibatches and are trained in chunks. A chunk
 holds flat tensors [net, P], so the update is five calls whatever the number of parameters.
 All tensors of a chunk are updated in place; on a CUDA device that lets a step be captured
-as a graph once and replayed, so that launches do not dominate.
+as a graph once and replayed (graphs.py).
 """
 
 from __future__ import annotations
@@ -22,15 +22,13 @@ from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
 from combsearch.trainers.flat import Layout, Minibatches
-from combsearch.trainers.memory import is_out_of_memory, net_bytes, working_bytes
+from combsearch.trainers.graphs import Graphs, Update
+from combsearch.trainers.memory import MOST_NETS, is_out_of_memory, net_bytes, working_bytes
 
 Gradients = Callable[
     [torch.Tensor, Arrays, torch.Tensor, torch.Tensor], tuple[torch.Tensor, Arrays]
 ]
 """(w [net, P], state [net, ...], x [batch, in], y [batch]) -> gradients [net, P], new state."""
-
-Update = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
-"""(x [batch, in], y [batch], rates [net, 1]): one optimiser step in place."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,14 @@ class VmapTrainer:
     """Trains any ``Network`` in batches with ``torch.func``, on a CPU or a CUDA device.
 
     Attributes:
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, or ``"auto"``: a CUDA device where there
+            is one when it is asked to train, which may be on another machine.
         chunk: networks side by side; 0 takes what cache and memory hold.
         memory_share: share of the free memory that a chunk may take.
         graphs: capture the step as a CUDA graph, where there is CUDA.
     """
 
-    device: str = "cpu"
+    device: str = "auto"
     chunk: int = 0
     memory_share: float = 0.5
     graphs: bool = True
@@ -72,38 +71,39 @@ class VmapTrainer:
     ) -> NetBatch:
         """See ``Trainer.fit``; with ``on_step`` every chunk takes a step before the next."""
         plan = plan_fit(nets, task, recipe, keys, steps)
-        batches = Minibatches(task, plan, torch.device(self.device))
+        setup = self._setup(nets, task, plan)
         size = self.chunk or self.planned_chunk(nets, task, plan.recipe)
-        chunks = (self._chunk(nets, plan, batches, at) for at in _split(plan.blocks, size))
+        places = _split(plan.blocks, size)
         with torch.no_grad():
             if on_step is not None:
-                return _lockstep(nets, list(chunks), plan, on_step)
-            parts = (part for chunk in chunks for part in _advance(chunk, plan.stop))
-            return _in_order([(part.index, part.nets().numpy()) for part in parts])
+                chunks = [_Chunk.of(setup, nets, index) for index in places]
+                return _lockstep(nets, chunks, plan, on_step)
+            # One chunk at a time: none is held when the next is made.
+            parts = [_trained(_Chunk.of(setup, nets, index), plan.stop) for index in places]
+            return _in_order([part for some in parts for part in some])
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``nets.score``."""
-        return score(nets, task, self.device)
+        return score(nets, task, self._device())
 
     def planned_chunk(self, nets: NetBatch, task: Task, recipe: Recipe) -> int:
         """Networks that are trained side by side when ``chunk`` is 0."""
-        device = torch.device(self.device)
+        device = self._device()
         x = as_tensor(task.x[: recipe.batch_size], device)
         y = as_tensor(task.y[: recipe.batch_size], device)
-        return max(1, working_bytes(device, self.memory_share) // net_bytes(nets, x, y))
+        room = working_bytes(device, self.memory_share) // net_bytes(nets, x, y)
+        return max(1, min(room, MOST_NETS))
 
-    def _chunk(
-        self, nets: NetBatch, plan: Plan, batches: Minibatches, index: npt.NDArray[np.intp]
-    ) -> _Chunk:
-        device = torch.device(self.device)
-        layout = Layout.of(nets)
-        part = nets[index]  # a copy, since an array indexes
-        setup = _Setup(nets.network, layout, plan, batches, lift(nets.network, layout), self.graphs)
-        kinds = (part.params, part.momenta, part.masks)
-        w, v, m = (layout.pack(kind, device, torch.float32) for kind in kinds)
-        state = {name: as_tensor(a, device) for name, a in part.state.items()}
-        rates = torch.as_tensor(plan.rates[index], device=device, dtype=torch.float32)
-        return _Chunk(setup, index, w, v, m, state, rates, plan.start)
+    def _device(self) -> torch.device:
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(found if self.device == "auto" else self.device)
+
+    def _setup(self, nets: NetBatch, task: Task, plan: Plan) -> _Setup:
+        device, layout = self._device(), Layout.of(nets)
+        graphs = Graphs(device) if self.graphs and device.type == "cuda" else None
+        batches = Minibatches(task, plan, device)
+        gradients = lift(nets.network, layout)
+        return _Setup(nets.network, layout, plan, batches, gradients, device, graphs)
 
 
 def lift(network: Network, layout: Layout) -> Gradients:
@@ -130,7 +130,8 @@ class _Setup:
     plan: Plan
     batches: Minibatches
     gradients: Gradients
-    graphs: bool
+    device: torch.device
+    graphs: Graphs | None
 
 
 class _Chunk:
@@ -156,6 +157,17 @@ class _Chunk:
         self.off = m == 0
         self._captured: Update | None = None
 
+    @classmethod
+    def of(cls, setup: _Setup, nets: NetBatch, index: npt.NDArray[np.intp]) -> _Chunk:
+        """The networks at ``index``, before their first step."""
+        part = nets[index]  # a copy, since an array indexes
+        device, dtype = setup.device, torch.float32
+        kinds = (part.params, part.momenta, part.masks)
+        w, v, m = (setup.layout.pack(kind, device, dtype) for kind in kinds)
+        state = {name: as_tensor(a, device) for name, a in part.state.items()}
+        rates = torch.as_tensor(setup.plan.rates[index], device=device, dtype=dtype)
+        return cls(setup, index, w, v, m, state, rates, setup.plan.start)
+
     def run(self, stop: int) -> None:
         """Take the steps up to ``stop``; a step that fails for memory leaves no trace."""
         plan = self.setup.plan
@@ -168,8 +180,10 @@ class _Chunk:
 
     def _update(self, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> None:
         if self._captured is None:
-            use_graph = self.setup.graphs and self.w.is_cuda
-            self._captured = capture(self, x, y, rates) if use_graph else self.update
+            graphs = self.setup.graphs
+            self._captured = (
+                graphs.capture(self.update, self.gradients, x, y, rates) if graphs else self.update
+            )
         self._captured(x, y, rates)
 
     def update(self, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> None:
@@ -220,35 +234,6 @@ class _Chunk:
         return NetBatch(self.setup.network, w, m, v, self.state)
 
 
-def capture(chunk: _Chunk, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> Update:
-    """``chunk.update`` as a CUDA graph with its own input tensors; plain if it cannot be.
-
-    A network that synchronises with the host or draws shapes from data cannot be captured.
-    """
-    own = (x.clone(), y.clone(), rates.clone())
-    stream = torch.cuda.Stream(x.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(x.device))
-    with torch.cuda.stream(stream):
-        for _ in range(3):  # libraries allocate their workspaces on first use, not in a graph
-            chunk.gradients(own[0], own[1])
-    torch.cuda.current_stream(x.device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.device(x.device), torch.cuda.graph(graph):
-            chunk.update(*own)
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise
-        return chunk.update
-
-    def replay(*inputs: torch.Tensor) -> None:
-        for mine, new in zip(own, inputs, strict=True):
-            mine.copy_(new)
-        graph.replay()
-
-    return replay
-
-
 def _advance(chunk: _Chunk, stop: int) -> Iterator[_Chunk]:
     """Train ``chunk`` to ``stop``, halved as often as memory runs out; the chunks it became."""
     try:
@@ -272,6 +257,11 @@ def _advance(chunk: _Chunk, stop: int) -> Iterator[_Chunk]:
         yield from _advance(half, stop)
 
 
+def _trained(chunk: _Chunk, stop: int) -> list[tuple[npt.NDArray[np.intp], NetBatch]]:
+    """The networks of ``chunk`` at ``stop``: their places in the batch, and numpy arrays."""
+    return [(part.index, part.nets().numpy()) for part in _advance(chunk, stop)]
+
+
 def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep) -> NetBatch:
     """All chunks take a step, ``on_step`` sees all networks, and so on."""
     for step in range(plan.start, plan.stop):
@@ -282,7 +272,7 @@ def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep)
             check_replacement(changed, nets)
             for chunk in chunks:
                 chunk.load(changed)
-    return _in_order([(chunk.index, chunk.nets()) for chunk in chunks]).numpy()
+    return _in_order([(chunk.index, chunk.nets().numpy()) for chunk in chunks])
 
 
 def _split(blocks: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.intp]]:
@@ -304,11 +294,16 @@ def _in_order(parts: Sequence[tuple[npt.NDArray[np.intp], NetBatch]]) -> NetBatc
 
 
 def _check_device(device: str) -> None:
+    if device == "auto":
+        return
     try:
-        kind = torch.device(device).type
+        found = torch.device(device)
     except RuntimeError as error:
-        raise UsageError(f"unknown device {device!r}, try cpu or cuda") from error
-    if kind not in ("cpu", "cuda"):
-        raise UsageError(f"device {device!r} is not supported, take cpu or cuda")
-    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"unknown device {device!r}, try auto, cpu or cuda") from error
+    if found.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r} is not supported, take auto, cpu or cuda")
+    if found.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {device!r}: torch finds no CUDA device here, take cpu")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise UsageError(f"device {device!r}: torch finds cuda:0 to cuda:{last} only")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from combsearch.kernels.cuda.arrays import packed, rows
 from combsearch.kernels.cuda.compiler import CompileError, find_compiler
-from combsearch.kernels.cuda.driver import CudaError
+from combsearch.kernels.cuda.driver import CudaError, driver_is_there
 from combsearch.kernels.cuda.gpu import MAX_WIDTH, Gpu, Ready, why_not
 from combsearch.kernels.cuda.source import Build, stride
 
@@ -32,6 +32,8 @@ __all__ = [
 
 def gpus() -> int:
     """NVIDIA GPUs that PyTorch finds here."""
+    if not driver_is_there():
+        return 0
     import torch
 
     return torch.cuda.device_count() if torch.version.cuda else 0
@@ -39,6 +41,8 @@ def gpus() -> int:
 
 def no_gpu() -> str | None:
     """Why no kernel can run on a GPU here, or None when one can."""
+    if not driver_is_there():  # asked first: PyTorch takes seconds to import
+        return "no GPU was found: there is no NVIDIA driver here"
     import torch
 
     if not torch.version.cuda:

@@ -117,6 +117,15 @@ class Driver:
         _check(self.library, name, *arguments)
 
 
+def driver_is_there() -> bool:
+    """Whether this machine has a CUDA driver."""
+    try:
+        _library(LIBRARY)
+    except CudaError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=4)
 def _library(name: str) -> Any:
     try:

@@ -93,7 +93,7 @@ class Gpu:
     compiler: Compiler
     _loaded: dict[Build, Ready] = field(default_factory=dict)
     _best: dict[tuple[int, ...], Ready] = field(default_factory=dict)
-    _lock: Any = field(default_factory=threading.RLock)
+    _locks: dict[Any, threading.Lock] = field(default_factory=dict)
 
     @staticmethod
     @lru_cache(maxsize=16)
@@ -115,7 +115,7 @@ class Gpu:
 
     def best(self, widths: tuple[int, ...], networks: int | None = None) -> Ready:
         """The quickest build of a shape; without a trial for too few networks to matter."""
-        with self._lock:
+        with self._one_at_a_time(widths):
             if widths not in self._best:
                 first = next(self.candidates(widths))
                 if networks is not None and networks < first.wave // 4:
@@ -150,7 +150,7 @@ class Gpu:
 
     def load(self, build: Build) -> Ready:
         """A build, compiled for this GPU and loaded, once."""
-        with self._lock:
+        with self._one_at_a_time(build):
             if build not in self._loaded:
                 image = self.compiler.cubin(build.source(), self.arch)
                 kernels = self.driver.load(image, THREADS, build.shared_bytes)
@@ -230,6 +230,10 @@ class Gpu:
         """Wait until the GPU has done what the current stream holds."""
         if self.device.type == "cuda":
             self._stream().synchronize()
+
+    def _one_at_a_time(self, what: Build | tuple[int, ...]) -> threading.Lock:
+        """The lock of a build or a shape: threads that need others do not wait."""
+        return self._locks.setdefault(what, threading.Lock())
 
     def _stream(self) -> torch.cuda.Stream:
         import torch
