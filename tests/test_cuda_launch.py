@@ -439,3 +439,23 @@ def test_requests_that_it_cannot_serve_are_refused() -> None:
     with pytest.raises(UsageError, match=r"'cuda' cannot do this: .*on_step"):
         trainer.fit(nets, task, Recipe(epochs=1), keys, on_step=lambda step, nets: None)
     assert RunKeys.make(0, [], [], []).blocks().shape == (0,)
+
+
+# ---- networks that stay on the GPU -------------------------------------------------------
+
+
+def test_networks_that_stay_are_trained_scored_and_chosen_there() -> None:
+    task, (nets, keys) = make_task(points=330), make_nets(WIDTHS, CELLS)
+    recipe, gpu = recipes(CELLS, epochs=6, batch_size=24), cpu_gpu()
+    expected = FUSED.fit(nets, task, recipe, keys)
+    staying = On(own=gpu, stay=True)
+    half = staying.fit(nets, task, recipe, keys, slice(0, 30))
+    assert all(isinstance(array, torch.Tensor) for array in half.params.values())
+    chosen = np.array([4, 1, 2])
+    few = staying.fit(
+        half[chosen], task, [recipe[i] for i in chosen], keys[chosen], slice(30, None)
+    )
+    assert_same_bits(few.numpy(), expected[chosen])
+    scores = staying.score(few, task)
+    np.testing.assert_array_equal(scores.correct, FUSED.score(expected[chosen], task).correct)
+    assert_same_bits(nets, make_nets(WIDTHS, CELLS)[0])

@@ -15,7 +15,7 @@ from typing import Any
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
 from combsearch.store import Shard
-from combsearch.trainers import Trainer
+from combsearch.trainers import Trainer, get_trainer
 
 RATE = 1.1e13
 """Multiply-adds a second of a GPU, about, as an H200 does them."""
@@ -56,6 +56,11 @@ def check_gpu(trainer: str, shape: NetShape) -> None:
             f"trainer {trainer!r}: {obstacle}; {identity_name(trainer)!r} gives the same results"
             " on a CPU"
         )
+
+
+def searching(trainer: str) -> Trainer:
+    """A trainer for many networks of which few are kept: on a GPU they stay there."""
+    return get_trainer(trainer, stay=True) if on_gpu(trainer) else get_trainer(trainer)
 
 
 def side_by_side(trainer: Trainer, shape: NetShape, floats: int) -> int:

@@ -86,7 +86,8 @@ class Kept:
             run = _Run(*values)
             if name not in table or run < table[name][0]:
                 better[name] = place, run
-        flat = flat_arrays(nets[index[[place for place, _ in better.values()]]].params)
+        chosen = nets[index[[place for place, _ in better.values()]]]
+        flat = flat_arrays(chosen.numpy().params)  # they may be on a GPU
         for row, (name, (_, run)) in zip(flat, better.items(), strict=True):
             table[name] = run, row.copy()
 

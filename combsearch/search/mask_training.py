@@ -29,7 +29,7 @@ from combsearch.search.running import Outcome, check_unchanged
 from combsearch.search.sharing import LOADING, clock, give_way
 from combsearch.search.training import call_steps, committed, use_one_thread
 from combsearch.store import RunStore, Shard, rows_table
-from combsearch.trainers import Trainer, get_trainer
+from combsearch.trainers import Trainer
 
 _FLOATS = 2**21  # parameters trained at once; more masks go one part after another
 _MOST_POOLS = 16  # of restarts trained at once, since each has minibatches of its own
@@ -85,7 +85,7 @@ class _Piece(NamedTuple):
 def train_shard(plan: MaskPlan, shard: Shard) -> pa.Table:
     """The rows of all masks of a shard."""
     started = clock()
-    trainer = get_trainer(plan.trainer)
+    trainer = devices.searching(plan.trainer)
     parts: list[_Part] = []
     kept = Kept(plan)
     for piece in _pieces(plan, trainer, shard):

@@ -28,6 +28,7 @@ from combsearch.trainers import Trainer
 
 LEGS = (0.04, 0.1, 0.2, 0.4, 0.6)  # of the epochs, after which the worse half drops out
 _SAMPLE = 8192  # points that the accuracy in a race is taken on
+_ALIVE_AT_ONCE = 256  # networks whose activations stay in the cache
 _DEAD_SAMPLE = 512  # points on which an output that never changes counts as dead
 
 Bools = npt.NDArray[np.bool_]
@@ -118,8 +119,15 @@ def best_of_each(
 
 def alive(nets: NetBatch, task: Task) -> Bools:
     """bool [n]: networks whose output is not the same for all points of a small sample."""
+    x = thinned(task, _DEAD_SAMPLE).x
+    slices = range(0, len(nets), _ALIVE_AT_ONCE)
+    parts = [_alive(nets[at : at + _ALIVE_AT_ONCE], x) for at in slices]
+    return np.concatenate([np.zeros(0, np.bool_), *parts])
+
+
+def _alive(nets: NetBatch, x: npt.NDArray[np.float32]) -> Bools:
     assert isinstance(nets.network, MLP)
-    h: Any = thinned(task, _DEAD_SAMPLE).x.T[None]
+    h: Any = x.T[None]
     last = len(nets.network.shape.layers) - 1
     for layer in range(last + 1):
         h = nets.params[f"weight{layer}"] @ h + nets.params[f"bias{layer}"][:, :, None]

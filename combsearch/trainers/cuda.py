@@ -20,12 +20,12 @@ from combsearch.config import Recipe
 from combsearch.errors import CombsearchError, UsageError
 from combsearch.kernels import cuda
 from combsearch.mask import NetShape
-from combsearch.nets import MLP, NetBatch, Scores, as_tensor, flat_arrays
+from combsearch.nets import MLP, Arrays, NetBatch, Scores, as_tensor, flat_arrays
 from combsearch.rng import RunKeys, uniform
 from combsearch.tasks.base import Task
-from combsearch.trainers.base import ALL_STEPS, OnStep, Plan
+from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, plan_fit
 from combsearch.trainers.device_data import Indices, Minibatches, epoch_ranges, parts, set_bytes
-from combsearch.trainers.kernel_data import Floats, fit_flat, samples_of, served_shape
+from combsearch.trainers.kernel_data import named, samples_of, served_shape
 from combsearch.trainers.memory import is_out_of_memory, working_bytes
 
 _FIT_SHARE = 0.3  # of the free memory, for one fit: two host threads may train at once
@@ -40,9 +40,12 @@ class CudaTrainer:
 
     Attributes:
         device: ``"cuda"`` or ``"cuda:1"``.
+        stay: what ``fit`` returns stays on the GPU, as tensors; ``NetBatch.numpy`` fetches what
+            is wanted. So a search that scores thousands of networks brings back a few.
     """
 
     device: str = "cuda"
+    stay: bool = False
 
     def __post_init__(self) -> None:
         missing = cuda.no_gpu()
@@ -73,7 +76,7 @@ class CudaTrainer:
             return
         for widths in _TRIED:
             nets, keys, task = _trial(widths)
-            own, other = (t.fit(nets, task, _TRIAL, keys) for t in (self, FusedTrainer()))
+            own, other = (t.fit(nets, task, _TRIAL, keys).numpy() for t in (self, FusedTrainer()))
             if any(not np.array_equal(own.params[name], other.params[name]) for name in own.params):
                 raise CombsearchError(
                     f"{self.gpu.name} does not give the results of the CPU for {widths}: please"
@@ -95,23 +98,24 @@ class CudaTrainer:
         on_step: OnStep | None = None,
     ) -> NetBatch:
         """See ``Trainer.fit``; ``on_step`` is not possible."""
-        _check_shape(nets, task, on_step)
-
-        def fit(
-            w: Floats, v: Floats, m: Floats, task: Task, plan: Plan, widths: tuple[int, ...]
-        ) -> None:
-            with _own_stream(self.gpu) as gpu:
-                fitting = _Fit(gpu, w, v, m, task, plan, widths)
-                for part in fitting.parts():
-                    fitting.run(part)
-
-        return fit_flat(self.name, fit, nets, task, recipe, keys, steps, on_step)
+        plan = plan_fit(nets, task, recipe, keys, steps)
+        widths = _check_shape(nets, task, on_step).widths
+        with _own_stream(self.gpu) as gpu:
+            home = gpu.device if self.stay else torch.device("cpu")
+            w, v = (_flat(kind, home) for kind in (nets.params, nets.momenta))
+            fitting = _Fit(gpu, w, v, _flat(nets.masks, torch.device("cpu")), task, plan, widths)
+            for part in fitting.parts():
+                fitting.run(part)
+            gpu.synchronize()
+        params, momenta = named(w, nets.params), named(v, nets.params)
+        found = NetBatch(nets.network, params, nets.masks, momenta, nets.state)
+        return found if self.stay else found.numpy()
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""
         widths = _check_shape(nets, task, None).widths
         with _own_stream(self.gpu) as gpu:
-            w = as_tensor(flat_arrays(nets.numpy().params), gpu.device)
+            w = _flat(nets.params, gpu.device)
             samples = as_tensor(cuda.rows(samples_of(task)), gpu.device)
             correct, finite = (found.cpu().numpy() for found in gpu.score(w, samples, widths))
         return Scores(correct.astype(np.int64), task.points, finite == 0)
@@ -144,6 +148,15 @@ def _check_shape(nets: NetBatch, task: Task, on_step: OnStep | None) -> NetShape
     return shape
 
 
+def _flat(arrays: Arrays, device: torch.device) -> torch.Tensor:
+    """Arrays of n MLPs, numpy or torch, as float32 [n, parameter] on a device; a copy."""
+    if not isinstance(next(iter(arrays.values())), torch.Tensor):
+        return as_tensor(flat_arrays(arrays), device)
+    names = [f"{kind}{layer}" for layer in range(len(arrays) // 2) for kind in ("weight", "bias")]
+    parts = [arrays[name].detach().to(device, torch.float32).flatten(1) for name in names]
+    return torch.cat(parts, dim=1)
+
+
 @contextmanager
 def _own_stream(gpu: cuda.Gpu) -> Iterator[cuda.Gpu]:
     """A stream of this block's own: another thread's networks do not wait for these.
@@ -171,12 +184,15 @@ def _kept(device: torch.device) -> Minibatches:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """One ``fit``: w, v, m float32 [net, parameter] on the host, trained in place."""
+    """One ``fit``: w, v float32 [net, parameter], wherever they are, trained in place.
+
+    The masks m are on the host.
+    """
 
     gpu: cuda.Gpu
-    w: Floats
-    v: Floats
-    m: Floats
+    w: torch.Tensor
+    v: torch.Tensor
+    m: torch.Tensor
     task: Task
     plan: Plan
     widths: tuple[int, ...]
@@ -189,8 +205,11 @@ class _Fit:
 
     def run(self, part: Indices) -> None:
         """Train some networks, in halves where the memory does not hold them all."""
+        place = torch.from_numpy(part)
         try:
             w, v = self._trained(part)
+            self.w[place], self.v[place] = w.to(self.w.device), v.to(self.v.device)
+            return
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -199,29 +218,26 @@ class _Fit:
                     f"one network {self.widths} and its minibatches do not fit the memory of"
                     f" {self.gpu.name}; free some of it, or take trainer 'fused'"
                 ) from error
-        else:
-            self.w[part], self.v[part] = w, v
-            return
         for half in np.array_split(part, 2):
             self.run(half)
 
     def _epochs(self) -> list[range]:
         return epoch_ranges(self.task, self.plan)
 
-    def _trained(self, part: Indices) -> tuple[Floats, Floats]:
-        """Their weights and momenta after all steps."""
+    def _trained(self, part: Indices) -> tuple[torch.Tensor, torch.Tensor]:
+        """Their weights and momenta after all steps, on the GPU."""
         plan, device = self.plan, self.gpu.device
-        rates = plan.rates[part].astype(np.float32)
-        host = (self.w[part], self.v[part], cuda.packed(self.m[part]), rates)
-        w, v, masks, rates_there = (as_tensor(array, device) for array in host)
+        w, v = (a[torch.from_numpy(part)].to(device) for a in (self.w, self.v))
+        masks = as_tensor(cuda.packed(self.m.numpy()[part]), device)
+        rates = as_tensor(plan.rates[part].astype(np.float32), device)
         blocks, sets = np.unique(plan.blocks[part], return_inverse=True)
         for epochs in self._epochs():
             first, last = (e * plan.steps_per_epoch for e in (epochs.start, epochs.stop))
             batches = [_kept(device).of(self.task, plan, int(b), epochs) for b in blocks]
             self.gpu.train(
-                w, v, masks, rates_there, batches, sets, self.widths,
+                w, v, masks, rates, batches, sets, self.widths,
                 batch=plan.recipe.batch_size, steps=plan.steps_per_epoch, held=first,
                 first=max(first, plan.start), last=min(last, plan.stop),
                 momentum=plan.recipe.momentum, decay=plan.recipe.weight_decay,
             )  # fmt: skip
-        return w.cpu().numpy(), v.cpu().numpy()
+        return w, v

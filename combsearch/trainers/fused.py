@@ -23,8 +23,7 @@ from combsearch.trainers.kernel_data import (
     Floats,
     Layout,
     Order,
-    by_block,
-    fit_flat,
+    fit_by_block,
     samples_of,
     segments,
     served_shape,
@@ -75,8 +74,7 @@ class FusedTrainer:
         on_step: OnStep | None = None,
     ) -> NetBatch:
         """See ``Trainer.fit``; ``on_step`` is not possible."""
-        fit = by_block(_fit_block)
-        return fit_flat(self.name, fit, nets, task, recipe, keys, steps, on_step)
+        return fit_by_block(self.name, _fit_block, nets, task, recipe, keys, steps, on_step)
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +43,13 @@ def samples_of(task: Task) -> Floats:
     return np.concatenate([task.x, task.y[:, None].astype(np.float32)], axis=1)
 
 
-def named(flat: Floats, like: Arrays) -> Arrays:
-    """The inverse of ``nets.flat_arrays``: views with the names and shapes of ``like``."""
+def named(flat: Any, like: Arrays) -> Arrays:
+    """The inverse of ``nets.flat_arrays``: views with the names and shapes of ``like``.
+
+    Args:
+        flat: float32 [net, parameter], numpy or torch.
+        like: named arrays.
+    """
     arrays: Arrays = {}
     start = 0
     for layer in range(len(like) // 2):
@@ -54,18 +60,15 @@ def named(flat: Floats, like: Arrays) -> Arrays:
     return {name: arrays[name] for name in like}
 
 
-FitFlat = Callable[[Floats, Floats, Floats, Task, Plan, tuple[int, ...]], None]
-"""In place: (w, v, m float32 [net, parameter], task, plan, widths)."""
-
 FitBlock = Callable[
     [Floats, Floats, Floats, npt.NDArray[np.intp], int, Task, Plan, tuple[int, ...]], None
 ]
-"""The same of one block: (w, v, m, which networks, their block, task, plan, widths)."""
+"""In place: (w, v, m float32 [net, parameter], which networks, their block, task, plan, widths)."""
 
 
-def fit_flat(
+def fit_by_block(
     trainer: str,
-    fit: FitFlat,
+    fit_block: FitBlock,
     nets: NetBatch,
     task: Task,
     recipe: Recipe | Sequence[Recipe],
@@ -73,28 +76,17 @@ def fit_flat(
     steps: slice,
     on_step: OnStep | None,
 ) -> NetBatch:
-    """``Trainer.fit`` of a compiled trainer, on flat copies of the networks' arrays."""
+    """``Trainer.fit`` of a compiled trainer: ``fit_block`` for each block of restarts."""
     plan = plan_fit(nets, task, recipe, keys, steps)
     widths = served_shape(trainer, nets, task, on_step).widths
     nets = nets.numpy()
     w, v, m = (flat_arrays(kind) for kind in (nets.params, nets.momenta, nets.masks))
-    fit(w, v, m, task, plan, widths)
+    for block in np.unique(plan.blocks):
+        own = np.flatnonzero(plan.blocks == block)
+        fit_block(w, v, m, own, int(block), task, plan, widths)
     return NetBatch(
         nets.network, named(w, nets.params), nets.masks, named(v, nets.params), nets.state
     )
-
-
-def by_block(fit_block: FitBlock) -> FitFlat:
-    """``fit_block`` for each block of restarts."""
-
-    def fit(
-        w: Floats, v: Floats, m: Floats, task: Task, plan: Plan, widths: tuple[int, ...]
-    ) -> None:
-        for block in np.unique(plan.blocks):
-            own = np.flatnonzero(plan.blocks == block)
-            fit_block(w, v, m, own, int(block), task, plan, widths)
-
-    return fit
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ from combsearch.trainers.base import ALL_STEPS, OnStep, Plan
 from combsearch.trainers.kernel_data import (
     Floats,
     Layout,
-    by_block,
-    fit_flat,
+    fit_by_block,
     samples_of,
     segments,
     served_shape,
@@ -75,8 +74,7 @@ class SparseTrainer:
         on_step: OnStep | None = None,
     ) -> NetBatch:
         """See ``Trainer.fit``; ``on_step`` is not possible. Momenta of masked parameters stay."""
-        fit = by_block(_fit_block)
-        return fit_flat(self.name, fit, nets, task, recipe, keys, steps, on_step)
+        return fit_by_block(self.name, _fit_block, nets, task, recipe, keys, steps, on_step)
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""

@@ -132,7 +132,8 @@ def _launch(job: Job, trainer: Trainer, ranks: Ranks, masks: MaskBatch, restarts
         correct.astype(np.int32), status, np.zeros(0, np.int64), [],
     )  # fmt: skip
     best = np.flatnonzero(_best(job, rows, np.arange(len(rows))))
-    return rows.with_kept(best, list(flat_arrays(nets[best].params))) if len(best) else rows
+    # Networks may be on a GPU: few of them come from there.
+    return rows.with_kept(best, list(flat_arrays(nets[best].numpy().params))) if len(best) else rows
 
 
 def at_start(

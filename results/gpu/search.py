@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(job: Job, rounds: list[Round], given: argparse.Namespace) -> int:
-    trainer = get_trainer(given.trainer)
+    trainer = get_trainer(given.trainer, **({"stay": True} if given.trainer == "cuda" else {}))
     folder = Folder(given.out, room=round(given.room * 1e6))
     others = [done for path in given.done for done in read_list(path)]
     clock = Clock(60 * given.minutes)
