@@ -1,0 +1,70 @@
+"""Arguments of ``combsearch study``: a study is a command of it, with commands of its own.
+
+Standard library only, so that ``--help`` is quick; what a command does is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:  # argparse gives the type no public name
+    Commands: TypeAlias = argparse._SubParsersAction[Any]
+
+
+def add_studies(commands: Commands) -> None:
+    """Add ``study`` and all below it to the commands of the program.
+
+    The parser of what runs sets ``module`` (in ``combsearch.commands``), ``function`` and
+    ``parser`` (itself), as those of other commands do.
+    """
+    names = _group(commands, "study", "STUDY", "side studies: of a vector or a network's weights")
+    pqi = _group(names, "pqi", "ACTION", "PQ index: how compressible weights are")
+    text = "PQ index and Gini of a vector, and how many of its entries must stay"
+    _index_options(_leaf(pqi, "index", "study_pqi", _pqi_index, text))
+
+
+def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
+    """A command that has commands."""
+    group = _parser(commands, name, text)
+    return group.add_subparsers(metavar=metavar, dest=metavar.lower(), required=True)
+
+
+def _leaf(
+    commands: Commands,
+    name: str,
+    module: str,
+    function: Callable[[argparse.Namespace], None],
+    text: str,
+) -> argparse.ArgumentParser:
+    """A command that runs."""
+    leaf = _parser(commands, name, text)
+    leaf.set_defaults(module=module, function=function, parser=leaf)
+    return leaf
+
+
+def _parser(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    description = f"{text[0].upper()}{text[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=description, allow_abbrev=False
+    )
+    return parser
+
+
+def _index_options(index: argparse.ArgumentParser) -> None:
+    index.add_argument("vector", metavar="VECTOR", help="a .npy file of numbers, of any shape")
+    for name, default, text in (
+        ("p", 0.5, "smaller power"),
+        ("q", 1.0, "larger power"),
+        ("eta", 0.0, "p-th powers that may be given up, over those that stay"),
+    ):
+        shown = f"{text} (default {default:g})"
+        index.add_argument(f"--{name}", type=float, default=default, metavar="X", help=shown)
+    index.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _pqi_index(given: argparse.Namespace) -> None:
+    from combsearch.commands.study_pqi import pqi_index_command
+
+    pqi_index_command(given.vector, given.p, given.q, given.eta, given.json)
