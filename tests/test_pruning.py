@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,9 @@ def test_rewound_networks_start_anew() -> None:
     found = rewound(masked(trained, kept), nets)
     np.testing.assert_array_equal(flatten(found, found.params), flatten(nets, nets.params) * kept)
     assert not any(v.any() for v in found.momenta.values())
+    start = dataclasses.replace(nets, state={"mean": np.zeros(len(nets))})
+    late = dataclasses.replace(trained, state={"mean": np.ones(len(nets))})
+    assert not rewound(late, start).state["mean"].any()
 
 
 def test_fit_counts_operations_and_where_it_stands() -> None:

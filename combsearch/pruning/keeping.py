@@ -103,12 +103,12 @@ def masked(nets: NetBatch, kept: Bits) -> NetBatch:
 
 
 def rewound(nets: NetBatch, start: NetBatch) -> NetBatch:
-    """The masks of ``nets`` on the parameters of ``start``, momenta 0."""
+    """The masks of ``nets`` on the parameters and state of ``start``, momenta 0."""
     params = {
         name: np.where(nets.masks[name] != 0, p, np.float32(0)) for name, p in start.params.items()
     }
     momenta = {name: np.zeros_like(p) for name, p in params.items()}
-    return dataclasses.replace(nets, params=params, momenta=momenta)
+    return dataclasses.replace(nets, params=params, momenta=momenta, state=start.state)
 
 
 def as_budgets(budgets: Sequence[int] | Integers, nets: NetBatch) -> Integers:
