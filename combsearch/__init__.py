@@ -24,6 +24,7 @@ _PUBLIC = {
     "RunKeys": "rng",
     "Task": "tasks",
     "load_task": "tasks",
+    "load_images": "tasks.images",
     "MLP": "nets",
     "NetBatch": "nets",
     "Scores": "nets",

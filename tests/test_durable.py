@@ -237,3 +237,16 @@ def test_killed_at_any_call_a_file_is_whole_or_not_there(tmp_path: Path) -> None
     assert all((tmp_path / name).read_bytes() == b"whole" * 99 for name in committed)
     assert set(durable.remove_leftovers(tmp_path)) == temporary
     assert all((tmp_path / name).read_bytes() == b"whole" * 99 for name in committed)
+
+
+def test_a_file_or_folder_is_moved_into_place(tmp_path: Path) -> None:
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "old").write_bytes(b"old")
+    durable.move_into_place(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old").read_bytes() == b"new" and not (tmp_path / "new").exists()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "x").write_bytes(b"x")
+    durable.move_into_place(tmp_path / "folder", tmp_path / "place")
+    assert (tmp_path / "place" / "x").read_bytes() == b"x"
+    with pytest.raises(UsageError, match=r"cannot use .*absent/x: No such file"):
+        durable.move_into_place(tmp_path / "old", tmp_path / "absent" / "x")

@@ -27,8 +27,11 @@ LAYERS = (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "tasks",
         "packed_masks", "rows", "prune_rows",
     ),
-    ("enumeration", "store", "runfile", "shards", "frontier", "trainers", "saved_network"),
-    ("pruning", "progress"),
+    (
+        "enumeration", "store", "runfile", "shards", "frontier", "networks", "trainers",
+        "saved_network",
+    ),
+    ("pruning", "progress", "fetching"),
     ("search", "baselines"),
     ("sweep", "comparison", "studies"),
     ("engines", "plots", "report"),

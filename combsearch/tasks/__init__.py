@@ -13,6 +13,7 @@ from combsearch.registry import import_object, lookup
 from combsearch.tasks.base import Task
 from combsearch.tasks.cubist_spiral import cubist_spiral
 from combsearch.tasks.from_file import SUFFIXES, task_from_file
+from combsearch.tasks.images import DATA_SETS, load_images
 from combsearch.tasks.smooth_spiral import smooth_spiral
 from combsearch.tasks.toys import checkerboard, circles, moons, xor
 
@@ -44,9 +45,9 @@ TASKS: Mapping[str, Callable[[], Task]] = MappingProxyType(
 def load_task(spec: str) -> Task:
     """The task that ``spec`` names.
 
-    A registered name (``TASKS``), a path ending in .npz or .csv, or
-    ``pkg.module:Name`` of a Task or of a function without arguments that
-    returns one.
+    A registered name (``TASKS``), an image data set (``images.DATA_SETS``), a
+    path ending in .npz or .csv, or ``pkg.module:Name`` of a Task or of a
+    function without arguments that returns one.
 
     Raises:
         UsageError: for an unknown name, a bad file, or an object that is no task.
@@ -55,10 +56,15 @@ def load_task(spec: str) -> Task:
         return task_from_file(spec)
     if ":" in spec:
         return _imported(spec)
+    if spec in DATA_SETS:
+        return load_images(spec).task()
     try:
         return lookup("task", spec, TASKS)()
     except UsageError as error:
-        raise UsageError(f"{error}; or a path ending in .npz or .csv, or pkg.module:Name") from None
+        raise UsageError(
+            f"{error}; or an image data set ({', '.join(DATA_SETS)}), a path ending in .npz or "
+            ".csv, or pkg.module:Name"
+        ) from None
 
 
 def _imported(spec: str) -> Task:
