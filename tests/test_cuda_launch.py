@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
 import re
 import shutil
@@ -195,7 +197,7 @@ def test_nvrtc_is_asked_for_machine_code_without_contraction() -> None:
     assert fake_nvrtc().name == "NVRTC 13.7"
     image = fake_nvrtc().cubin("text", "sm_90")
     assert image == b"--gpu-architecture=sm_90 -std=c++17 -fmad=false text"
-    with pytest.raises(CompileError, match="line 1: wrong"):
+    with pytest.raises(CompileError, match=r"line 1: wrong\Z"):
         fake_nvrtc().cubin("wrong", "sm_90")
 
 
@@ -297,6 +299,72 @@ def test_the_quickest_build_is_chosen_and_few_networks_are_no_trial(
     assert [ready.build.layout for ready in gpu.candidates(wide)] == ["warp"]
 
 
+def test_nobody_else_launches_while_builds_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, log = cpu_gpu(), []
+    ready, w = gpu.load(Build((2, 3, 1), "thread")), torch.zeros(4, 13)
+
+    def score() -> None:
+        gpu.score(w, torch.zeros(9, 4), (2, 3, 1), ready)
+        log.append("launched")
+
+    other = threading.Thread(target=score)
+
+    def measured(*_: Any) -> float:
+        if not log:
+            other.start()
+        other.join(0.1)
+        log.append("measured")
+        return 1.0
+
+    monkeypatch.setattr(Gpu, "_seconds", measured)
+    gpu.best(WIDTHS)
+    other.join()
+    assert set(log[:-1]) == {"measured"} and log[-1] == "launched"
+
+
+class Streams:
+    """Stands in for ``torch.cuda``: notes who waits for whom, and what is given back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[Any] = []
+        monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the caller's")
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: self)
+        monkeypatch.setattr(torch.cuda, "empty_cache", lambda: self.log.append("emptied"))
+
+    def wait_stream(self, other: Any) -> None:
+        self.log.append(other)
+
+
+def test_a_stream_starts_when_what_its_caller_has_begun_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams = Streams(monkeypatch)
+    gpu = dataclasses.replace(cpu_gpu(), device=torch.device("cuda", 0))
+    with cuda_trainer._own_stream(gpu):
+        assert streams.log == ["the caller's"]
+
+
+def test_memory_that_is_kept_is_given_back_before_halves_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams, tried = Streams(monkeypatch), []
+
+    def trained(fit: Any, part: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        tried.append(len(part))
+        if len(part) == 4:
+            raise MemoryError("cuLaunchKernel: the GPU's memory is full")
+        return fit.w[part] + 1, fit.v[part]
+
+    monkeypatch.setattr(cuda_trainer._Fit, "_trained", trained)
+    gpu = dataclasses.replace(cpu_gpu(), device=torch.device("cuda", 0))
+    w, v = torch.zeros(4, 13), torch.zeros(4, 13)
+    none: Any = None
+    cuda_trainer._Fit(gpu, w, v, w, none, none, (2, 3, 1)).run(np.arange(4))
+    assert tried == [4, 2, 2] and streams.log == ["emptied"] and bool((w == 1).all())
+
+
 def test_several_blocks_of_restarts_share_a_launch() -> None:
     gpu = cpu_gpu()
     gpu.best(WIDTHS)
@@ -371,10 +439,11 @@ def test_threads_may_share_a_trainer() -> None:
 
 def test_a_gpu_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise CudaError("cuLaunchKernel: too many resources (error 701 of the CUDA driver)")
+        raise CudaError("cuLaunchKernel: too many\nresources (error 701 of the CUDA driver)")
 
     monkeypatch.setattr(Driver, "launch", fail)
-    with pytest.raises(CombsearchError, match=r"a CPU \(sm_90\) fails: cuLaunchKernel: .*'fused'"):
+    words = r"a CPU \(sm_90\) fails: cuLaunchKernel: too many resources .*'fused'"
+    with pytest.raises(CombsearchError, match=words):
         fitted(On(own=cpu_gpu()), WIDTHS)
 
 

@@ -175,6 +175,7 @@ def test_the_reference_that_comes_along_is_of_these_cases() -> None:
     for case in every:
         arrays = kept.of(case, case.made(), kept.task)
         assert {"w1", "v1"} <= set(arrays)
+    assert all((flat_arrays(case.made().nets.masks) == 0).any() for case in cases.WIDE)
     assert set(kept.about["digests"]) == {case.name for case in (*every, *cases.RUNS)}
     assert kept.task.digest() == cubist_spiral().digest()
     assert not kept.arrays["7,3,3/finite"][-3:].any()

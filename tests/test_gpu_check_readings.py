@@ -6,9 +6,12 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from cuda_on_cpu import cpu_gpu
 
 from combsearch.commands.gpu_check import (
     clocks,
@@ -18,6 +21,7 @@ from combsearch.commands.gpu_check import (
     speed,
     wide,
 )
+from combsearch.kernels.cuda import Build
 
 
 def test_differences() -> None:
@@ -105,6 +109,17 @@ def test_a_search_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(end_to_end, "SCRIPT", tmp_path / "absent.py")
     with pytest.raises(RuntimeError, match="this takes a checkout"):
         end_to_end.searched(tmp_path / "none.masks", 3, "fused")
+
+
+def test_a_program_that_cannot_read_the_machine_code_costs_no_timing(tmp_path: Path) -> None:
+    program = tmp_path / "cuobjdump"
+    program.write_text("#!/bin/sh\necho no >&2\nexit 1\n")
+    program.chmod(0o755)
+    gpu = cpu_gpu()
+    machine: Any = SimpleNamespace(gpu=gpu)
+    for name in (str(program), str(tmp_path / "absent")):
+        ready = gpu.load(Build((2, 3, 2, 2, 1), "thread"))
+        assert speed._instructions(machine, ready, name) == speed.COUNTED["3,2,2"]
 
 
 def test_nvidia_smi_may_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,9 @@ class CudaTrainer:
     def gpu(self) -> cuda.Gpu:
         """The GPU that it trains on."""
         current = self.device == "cuda"
-        return cuda.Gpu.of(f"cuda:{torch.cuda.current_device()}" if current else self.device)
+        name = f"cuda:{torch.cuda.current_device()}" if current else self.device
+        with _one_line(name):
+            return cuda.Gpu.of(name)
 
     def prepare(self) -> None:
         """Make sure that this GPU gives the bits of ``fused``, as far as that can run here.
@@ -168,13 +170,30 @@ def _own_stream(gpu: cuda.Gpu) -> Iterator[cuda.Gpu]:
         if gpu.device.type == "cuda":
             stack.enter_context(torch.cuda.device(gpu.device))
             stream = torch.cuda.Stream(gpu.device)  # type: ignore[no-untyped-call]
+            # Networks that stayed on the GPU may be in the making: rows picked from others.
+            stream.wait_stream(torch.cuda.current_stream(gpu.device))
             stack.enter_context(torch.cuda.stream(stream))
-        try:
+        with _one_line(f"{gpu.name} ({gpu.arch})"):
             yield gpu
-        except (cuda.CudaError, cuda.CompileError) as error:
-            raise CombsearchError(
-                f"{gpu.name} ({gpu.arch}) fails: {error}; trainer 'fused' gives the same on a CPU"
-            ) from error
+
+
+@contextmanager
+def _one_line(gpu: str) -> Iterator[None]:
+    """What the driver, the compiler or PyTorch says of a GPU as an error for a user.
+
+    Raises:
+        CombsearchError: one of them fails.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        ours = isinstance(error, (cuda.CudaError, cuda.CompileError))
+        if not ours and "CUDA" not in str(error):
+            raise
+        reason = " ".join(str(error).split())  # a compiler's log has lines
+        raise CombsearchError(
+            f"{gpu} fails: {reason}; trainer 'fused' gives the same on a CPU"
+        ) from error
 
 
 @lru_cache(maxsize=16)
@@ -218,6 +237,8 @@ class _Fit:
                     f"one network {self.widths} and its minibatches do not fit the memory of"
                     f" {self.gpu.name}; free some of it, or take trainer 'fused'"
                 ) from error
+        if self.gpu.device.type == "cuda":
+            torch.cuda.empty_cache()  # it may be the driver, for code or stacks, that finds none
         for half in np.array_split(part, 2):
             self.run(half)
 

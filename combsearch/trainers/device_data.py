@@ -44,6 +44,8 @@ class Minibatches:
             self._kept[key] = found
             while len(self._kept) > 1 and sum(map(_bytes, self._kept.values())) > self._most:
                 del self._kept[next(iter(self._kept))]
+        if found.is_cuda:  # dropped from here, it stays until this stream has read it
+            found.record_stream(torch.cuda.current_stream(found.device))
         return found
 
     def _made(self, task: Task, plan: Plan, block: int, epochs: range) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import torch
@@ -17,15 +18,16 @@ _WARM_UPS = 3
 class Graphs:
     """The CUDA graphs of one ``fit``.
 
-    They are captured on one stream and share one pool of memory, so that many chunks in
-    lockstep take the memory of one step: they are replayed one after another, and nothing
-    in the pool is needed between replays.
+    They are captured on one stream, and those that are there at once share one pool of memory,
+    so that many chunks in lockstep take the memory of one step: they are replayed one after
+    another, and nothing in the pool is needed between replays.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
+        self._sharing: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
         self._possible = True
 
     def capture(
@@ -49,15 +51,18 @@ class Graphs:
         own = (x.clone(), y.clone(), rates.clone())
         self._warm_up(lambda: rehearse(own[0], own[1]))
         graph = torch.cuda.CUDAGraph()
+        if not self._sharing:  # PyTorch refuses a pool whose graphs are all gone
+            self._pool = torch.cuda.graph_pool_handle()
         try:
             self._record(graph, lambda: update(*own))
         except RuntimeError as error:
             # What becomes of a pool in which a capture failed is left open by PyTorch.
-            self._pool = torch.cuda.graph_pool_handle()
+            self._sharing.clear()
             if is_out_of_memory(error):
                 raise
             self._possible = False
             return update
+        self._sharing.add(graph)
 
         def replay(*inputs: torch.Tensor) -> None:
             for mine, new in zip(own, inputs, strict=True):

@@ -69,7 +69,8 @@ class Nvrtc:
         )  # fmt: skip
         try:
             if self._library.nvrtcCompileProgram(program, len(flags), table):
-                raise CompileError(self._text(program, "ProgramLog").decode(errors="replace"))
+                log = self._text(program, "ProgramLog").rstrip(b"\0")  # a string of C
+                raise CompileError(log.decode(errors="replace"))
             return self._text(program, "CUBIN")
         finally:
             self._call("nvrtcDestroyProgram", ctypes.byref(program))

@@ -25,6 +25,10 @@ class CudaError(RuntimeError):
     """A function of the driver failed; the text names it and the driver's reason."""
 
 
+class CudaMemoryError(CudaError, MemoryError):
+    """The memory of the GPU is full."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A loaded kernel.
@@ -137,7 +141,7 @@ def _library(name: str) -> Any:
 def _check(library: Any, name: str, *arguments: Any) -> None:
     code = getattr(library, name)(*arguments)
     if code == _OUT_OF_MEMORY:
-        raise MemoryError(f"{name}: the GPU's memory is full")
+        raise CudaMemoryError(f"{name}: the GPU's memory is full")
     if code:
         text = ctypes.c_char_p()
         library.cuGetErrorString(code, ctypes.byref(text))

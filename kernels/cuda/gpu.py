@@ -94,6 +94,7 @@ class Gpu:
     _loaded: dict[Build, Ready] = field(default_factory=dict)
     _best: dict[tuple[int, ...], Ready] = field(default_factory=dict)
     _locks: dict[Any, threading.Lock] = field(default_factory=dict)
+    _launching: threading.RLock = field(default_factory=threading.RLock)
 
     @staticmethod
     @lru_cache(maxsize=16)
@@ -124,11 +125,13 @@ class Gpu:
             return self._best[widths]
 
     def builds(self, widths: tuple[int, ...]) -> list[Ready]:
-        """All candidates, measured in turn."""
+        """All candidates, measured in turn, while no other thread trains."""
         found = list(self.candidates(widths))
-        for ready in found:
-            self._seconds(ready, 1)  # the first launch loads the code
-        times = [[self._seconds(ready, _STEPS) for ready in found] for _ in range(_TRIALS)]
+        with self._launching:
+            self._wait_for_all()
+            for ready in found:
+                self._seconds(ready, 1)  # the first launch loads the code
+            times = [[self._seconds(ready, _STEPS) for ready in found] for _ in range(_TRIALS)]
         return [
             replace(ready, seconds=min(own) / _STEPS)
             for ready, own in zip(found, zip(*times, strict=True), strict=True)
@@ -243,7 +246,15 @@ class Gpu:
     def _launch(self, ready: Ready, name: str, blocks: int, arguments: list[Argument]) -> None:
         stream = self._stream().cuda_stream if self.device.type == "cuda" else 0
         if blocks:
-            self.driver.launch(ready.kernels[name], blocks, arguments, stream)
+            with self._launching:
+                self.driver.launch(ready.kernels[name], blocks, arguments, stream)
+
+    def _wait_for_all(self) -> None:
+        """Wait until the GPU has done what any stream of this process holds."""
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _wait_but_one(self, before: Any) -> Any:
         """An event behind the launch just made, when the one before has passed.

@@ -127,10 +127,10 @@ RUNS = tuple(
 """Whole runs, of which the numbers of right answers are compared."""
 
 WIDE = (
-    dense("vmap of width 16", "16,16,16", 8, (0, 20)),
+    Case("vmap of width 16", "16,16,16", 24, ((0, 20),), diverging=0),
     Case("vmap of width 256", "256,256,256", 2, ((0, 20),), kept=(0.3,), diverging=0),
 )
-"""A few steps of wide networks, compared to rounding."""
+"""A few steps of masked wide networks, compared to rounding."""
 
 
 def smaller(case: Case, count: int, steps: int) -> Case:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ MASKS = ROOT / "results" / "gpu" / "sample.masks"
 _SAVES = 8  # of a search, of which the first, with all that a start costs, does not count
 _LINE = re.compile(r"places ([\d,]+) to ([\d,]+) of ([\d,]+), ([\d,.]+) runs/s")
 _STARTS = 60.0  # seconds that a start and a stop may take at most
+_LEAST = 20.0  # seconds: shorter ones say nothing
 
 
 def search_check(machine: Machine, until: float) -> dict[str, Any]:
@@ -32,7 +34,8 @@ def search_check(machine: Machine, until: float) -> dict[str, Any]:
         import torch
 
         torch.cuda.empty_cache()  # the search is another process on the same GPU
-    return searched(MASKS, machine.sizes.search_seconds, "cuda")
+    seconds = min(machine.sizes.search_seconds, max(_LEAST, until - time.monotonic()))
+    return searched(MASKS, seconds, "cuda")
 
 
 def searched(masks: Path, seconds: float, trainer: str, *more: str) -> dict[str, Any]:

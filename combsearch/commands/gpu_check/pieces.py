@@ -16,7 +16,7 @@ from combsearch.commands.gpu_check.wide import wide_check, wide_speed
 
 Result = dict[str, Any]
 
-PARTS = {"correctness": 150.0, "vmap": 60.0, "speed": 170.0, "search": 80.0}
+PARTS = {"correctness": 130.0, "vmap": 50.0, "speed": 150.0, "search": 70.0}
 """Seconds of each part; what one leaves, the next ones have."""
 
 LIMITS = {"correctness": 60.0, "vmap": 100.0, "speed": 100.0, "search": 150.0}
