@@ -7,7 +7,7 @@ A zip archive, so that any tool can look into it and every entry has its checksu
     000000.xz ...  the masks of one block after the other: their words (``mask.MaskBatch``),
                    uint64 little-endian, the words of a mask side by side
 
-A mask's place in the file, from 0, is its rank. Orbits of (7,3,3) in canonical form take 1.15
+A mask's place in the file, from 0, is its rank. Orbits of (7,3,3) in canonical form take 1.1
 bytes each; a block is decompressed at about ten million masks a second.
 """
 
@@ -89,20 +89,28 @@ class PackedMasks:
         """The masks in ``path``.
 
         Raises:
-            UsageError: the file cannot be read, or is of a later format.
+            UsageError: the file is not there, cannot be read, or is of another format.
             CorruptDataError: it is damaged, or no file of packed masks.
         """
         path = Path(path)
         with durable.translated_errors(path):
+            if not path.exists():
+                raise UsageError(f"there is no file {path} of packed masks")
             stat = path.stat()
         try:
-            about = json.loads(_entry(path, _ABOUT))
-            form, block, facts = about["format"], int(about["block"]), dict(about["facts"])
-            rows = [(int(n), NetShape.from_json(w), int(m)) for n, w, m in about["stretches"]]
+            about = dict(json.loads(_entry(path, _ABOUT)))
+            if about["format"] == FORMAT:
+                block, facts = int(about["block"]), dict(about["facts"])
+                rows = [(int(n), NetShape.from_json(w), int(m)) for n, w, m in about["stretches"]]
+                if min([block, *(masks for *_, masks in rows)]) < 1:
+                    raise ValueError("a block or a stretch of no masks")
         except (ValueError, LookupError, TypeError, UsageError) as error:
             raise _damaged(path, f"{_ABOUT} cannot be parsed ({error})") from error
-        if form != FORMAT:
-            raise UsageError(f"{path} has format {form!r}, this combsearch reads {FORMAT}")
+        if about["format"] != FORMAT:
+            raise UsageError(
+                f"{path} has format {about['format']!r}, this combsearch reads {FORMAT}: make the"
+                " file with this version, or take the version that made it"
+            )
         starts = itertools.accumulate((masks for *_, masks in rows), initial=0)
         stretches = tuple(
             Stretch(nonzeros, shape, rank, masks)

@@ -21,3 +21,17 @@ def killed_once(shard: Any) -> tuple[int, str]:
         Path("killed").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return seat_of(shard)
+
+
+def without_memory(shard: Any) -> int:
+    """Works on all shards but the one that starts at 4, as a GPU that others fill does."""
+    if shard.first == 4:
+        import torch  # slow, and nobody else here needs it
+
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return 1
+
+
+def faulty(shard: Any) -> None:
+    """What is no lack of memory."""
+    raise RuntimeError("another fault")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from searching import python, run_json, write_task
 from combsearch import cli
 from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
 from combsearch.nets import MLP, NetBatch
+from combsearch.packed_masks import write_packed
 from combsearch.rng import RunKeys
 from combsearch.search import mask_plan
 from combsearch.search.mask_plan import MaskPlan
@@ -151,6 +153,164 @@ def test_a_killed_search_goes_on_and_ends_with_the_same_rows(root: Path, script:
     Path("out/search.000000000900-000000000901.npz").write_bytes(b"half of a file")
     search(script, "--runs", "50")
     assert collected(script, "out")["digest"] == collected(script, "whole")["digest"]
+
+
+@pytest.mark.parametrize("lost", ["the list", "its last lines"])
+def test_rows_that_the_list_does_not_name_are_not_lost(lost: str, script: Scripts) -> None:
+    """The list is gone, or the process was killed before it wrote it anew."""
+    job = packed(script, *PHASE2)
+    search(script, out="whole")
+    pieces, stream = script("pieces"), script("stream")
+    folder = pieces.Folder(Path("out"))
+    clock = SimpleNamespace(over=lambda: len(folder.done) > 0, note=abs, stopped=True)
+    run = stream.Stream(get_trainer("fused"), folder, clock, 20, 1, 60.0)
+    assert not run.run(job, [])
+    (first,) = pieces.files(Path("out"))
+    before, rows = Path("out/done.json").read_bytes(), first.read_bytes()
+    clock.over = lambda: folder.done[-1].last > 8
+    assert not run.run(job, [])
+    first.write_bytes(rows)  # it goes only when the list is written
+    if lost == "the list":
+        Path("out/done.json").unlink()
+    else:
+        Path("out/done.json").write_bytes(before)
+    end = folder.done[-1].last
+    assert [(done.first, done.last) for done in pieces.Folder(Path("out")).done] == [(0, end)]
+    assert not first.exists() and json.loads(Path("out/done.json").read_text())[0]["last"] == end
+    search(script)
+    assert collected(script, "out")["digest"] == collected(script, "whole")["digest"]
+
+
+def test_a_gap_that_is_filled_later_does_not_mix_files(script: Scripts) -> None:
+    """What another machine had done is lost, and is trained here after what lay behind it."""
+    job = packed(script, *PHASE2)
+    search(script, out="whole")
+    pieces, stream = script("pieces"), script("stream")
+    cuts = job.cuts[:13:4]
+    other = pieces.Done("search", job.digest, cuts[1], cuts[2], 0, {}, {}, 0.0, {})
+    folder = pieces.Folder(Path("out"))
+    clock = SimpleNamespace(over=lambda: len(folder.done) > 1, note=abs, stopped=True)
+    run = stream.Stream(get_trainer("fused"), folder, clock, 20, 1, 0.0)
+    assert not run.run(job, [other])
+    assert [(done.first, done.last) for done in folder.done] == [(0, cuts[1]), (cuts[2], cuts[3])]
+    search(script, "--runs=20", "--workers=1", "--save=0")
+    for path in pieces.files(Path("out")):
+        done, rows = pieces.decode(path)
+        assert np.unique(rows.rank).tolist() == list(range(done.first, done.last))
+    assert collected(script, "out")["digest"] == collected(script, "whole")["digest"]
+
+
+def test_the_list_may_lie_in_the_folder_that_goes_on(script: Scripts) -> None:
+    job = packed(script, *PHASE2)
+    for out in ("a", "b"):
+        Path(out).mkdir()
+    done = script("pieces").Done("search", job.digest, 0, job.cuts[9], 0, {}, {}, 0.0, {})
+    Path("a/done.json").write_text(json.dumps([vars(done)]))
+    search(script, out="a")
+    assert [path.name for path in Path("a").glob("*.npz")] == [
+        f"search.{job.cuts[9]:012d}-{len(job):012d}.npz"
+    ]
+
+
+def test_rounds_come_after_a_search_that_ended_at_a_success(
+    script: Scripts, capsys: Capture
+) -> None:
+    packed(script, *EXHAUST)
+    found = []
+    for out, workers in (("a", "1"), ("b", "3")):
+        search(script, "--runs=1", f"--workers={workers}", "--rounds=0.5x2", out=out)
+        pieces = [p.read_bytes() for p in Path(out).glob("round-1.*")]
+        assert len(pieces) == 1 and pieces[0]
+        (path,) = Path(out).glob("round-1.*")
+        found.append(script("pieces").decode(path)[1].rank)
+    # What was begun beyond the end is another thing every time, and does not count.
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_signal_saves_what_is_being_trained_and_a_second_one_ends_at_once(
+    second: bool, root: Path, script: Scripts
+) -> None:
+    packed(script, *PHASE2, f"--epochs={50_000 if second else 50}")
+    code = STARTED.format(scripts=str(root / "results" / "gpu"))
+    arguments = ("x.masks", "--out=out", "--trainer=fused", "--runs=1", "--workers=1", "--save=60")
+    process = python("-c", code, *arguments)
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "started\n"
+        process.terminate()
+        assert process.stderr.readline().startswith("search: stops when what is being trained is")
+        if second:
+            process.terminate()
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    if second:
+        assert process.returncode == -signal.SIGTERM and not Path("out/done.json").exists()
+    else:
+        assert process.returncode == 75 and json.loads(out)["masks_done"] == 1
+        search(script)
+
+
+STARTED = """
+import sys
+sys.path.insert(0, {scripts!r})
+import search, stream
+
+def train(*given, before=stream.train):
+    print("started", flush=True)
+    stream.train = before
+    return before(*given)
+
+stream.train = train
+sys.exit(search.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("--workers=0", "'0' is no whole number from 1 up"),
+        ("--runs=x", "'x' is no whole number from 1 up"),
+        ("--trainer=vmap", "choose from"),
+        ("--done=typo", "--done: typo has no done.json; name folders that were --out before"),
+    ],
+)
+def test_what_the_search_does_not_take(
+    wrong: str, said: str, script: Scripts, capsys: Capture
+) -> None:
+    packed(script, *PHASE2)
+    try:
+        code = script("search").main(["x.masks", "--trainer=fused", wrong])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2 and said in capsys.readouterr().err and not Path("out").exists()
+
+
+def test_files_that_are_not_there_or_not_of_a_search(script: Scripts, capsys: Capture) -> None:
+    job = packed(script, *PHASE2, path="new/x.masks")  # its folder is made
+    assert len(job) > 0
+    for path in ("typo.masks", "alone.masks"):
+        if path == "alone.masks":
+            write_packed(path, [masks for _, masks in job.masks.read(0, 2)])
+        assert script("search").main([path, "--trainer=fused"]) == 2
+    said = capsys.readouterr().err
+    assert "there is no file typo.masks" in said
+    assert "alone.masks has masks alone: make it with results/gpu/masks.py" in said
+    for folder in ("typo", "new"):
+        assert script("collect").main(["new/x.masks", folder, "--run=run"]) == 2
+        assert f"there are no rows of search.py in {folder}\n" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_the_estimate_takes_rounds_level_by_level(script: Scripts, capsys: Capture) -> None:
+    job = packed(script, *PHASE2)
+    arguments = ["x.masks", "--trainer=fused", "--rounds=0.05x7", "--dry-run"]
+    assert script("search").main(arguments) == 0
+    words = capsys.readouterr().out.splitlines()[-1].split()
+    masks = sum(max(1, round(0.05 * len(m))) for _, _, m in job.read(0, len(job)))
+    assert words[:5] == ["round", "1", str(masks), "7", str(14 * masks)]
 
 
 def test_the_list_alone_is_enough_to_go_on_elsewhere(script: Scripts, capsys: Capture) -> None:
@@ -349,14 +509,18 @@ class Absent(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Absent())
 sys.path.insert(0, {scripts!r})
 import search
+if {trainer!r}:  # without numba there is no ``fused``
+    from combsearch.trainers import get_trainer
+    search.get_trainer = lambda _: get_trainer({trainer!r})
 sys.exit(search.main(sys.argv[1:]))
 """
 ABSENT = ("numba", "llvmlite", "pyarrow", "scipy", "joblib", "rich", "matplotlib", "safetensors")
 
 
-def bare(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def bare(root: Path, *arguments: str, trainer: str = "") -> subprocess.CompletedProcess[str]:
     """``search.py`` where only PyTorch and numpy can be imported."""
-    code = BARE.format(absent=set(ABSENT), scripts=str(root / "results" / "gpu"))
+    scripts = str(root / "results" / "gpu")
+    code = BARE.format(absent=set(ABSENT), scripts=scripts, trainer=trainer)
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(root)},
@@ -377,8 +541,44 @@ def test_a_bare_machine_without_a_gpu_says_so(root: Path, script: Scripts) -> No
 def test_a_bare_machine_trains_every_kind_of_row(root: Path, script: Scripts) -> None:
     more = ("--epochs=1", "--batch-size=48", "--max-nonzeros=11", "--restarts=2")
     packed(script, *EXHAUST, *more, "--target=1")
-    found = bare(root, "x.masks", "--trainer", "loop", "--rounds", "0.5x1")
+    found = bare(root, "x.masks", "--trainer=fused", "--rounds", "0.5x1", trainer="loop")
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["job"] == "round-1"
     planned = bare(root, "x.masks", "--dry-run")
     assert planned.returncode == 0 and "raced: about 1 pieces of 9 minutes" in planned.stdout
+
+
+PYTHON3 = """#!/bin/sh
+[ "$1" = -c ] && exit 0
+[ -e broken ] && exit 2
+mkdir -p runs/descend-0.9-beam-4
+head -c "$(cat size)" /dev/urandom > runs/descend-0.9-beam-4/state
+exit 75
+"""
+
+
+def test_the_beam_search_carries_its_state_from_piece_to_piece(root: Path, tmp_path: Path) -> None:
+    script, name = tmp_path / "results/gpu/descend.sh", "descend-0.9-beam-4"
+    script.parent.mkdir(parents=True)
+    script.write_bytes((root / "results/gpu/descend.sh").read_bytes())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").write_text(PYTHON3)
+    (tmp_path / "bin/python3").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+
+    def piece() -> tuple[int, list[str]]:
+        command = ["bash", str(script), "0.9", "4", "out", "1", "out"]
+        code = subprocess.run(command, env={"PATH": path}, check=False).returncode
+        return code, sorted(file.name for file in (tmp_path / "out").iterdir())
+
+    (tmp_path / "broken").touch()
+    assert piece() == (2, [])
+    (tmp_path / "broken").unlink()
+    for size, parts in ((16 * 2**20, ["aa", "ab"]), (100, ["aa"])):  # no part of the first is left
+        (tmp_path / "size").write_text(str(size))
+        assert piece() == (75, [f"{name}.tar.gz.{part}" for part in parts])
+    state = (tmp_path / "runs" / name / "state").read_bytes()
+    (tmp_path / "runs" / name / "state").unlink()
+    (tmp_path / "broken").touch()
+    assert piece()[0] == 2  # it begins with what was carried
+    assert (tmp_path / "runs" / name / "state").read_bytes() == state

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import seated
+import torch
 from engine_work import SHARDS
 from gpu_fakes import WAVE, FakeCuda, pretend
 from searching import combsearch, finish, python, run_json, write_task
@@ -118,6 +119,12 @@ def test_a_gpu_gives_the_digest_of_a_cpu_and_goes_on_with_its_run(
         path.unlink()
     again = run_json(capsys, *COMMANDS[name], "--run=b", "--trainer=fused", "--jobs=1")
     assert again["digest"] == fused["digest"] and again["trained_now"] > 0
+    for path in sorted(Path("runs/a/shards").iterdir())[::3]:
+        path.unlink()
+    with monkeypatch.context() as patch:
+        pretend(patch)
+        found = run_json(capsys, *COMMANDS[name], "--run=a", "--trainer=cuda")
+    assert found["digest"] == fused["digest"] and found["trained_now"] > 0
 
 
 def test_a_descent_on_a_gpu_gives_the_digest_of_one_on_a_cpu(
@@ -249,6 +256,22 @@ def test_a_trainer_on_a_gpu_is_not_in_the_identity(monkeypatch: pytest.MonkeyPat
     assert phase2().trainer == "cuda" and plan.identity()["trainer"] == "fused"
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, "descend"])
+def test_trainers_of_the_same_rows_find_the_same_run(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    pretend(monkeypatch)
+    arguments = COMMANDS.get(name, ("descend", "--task=clouds.csv", "--shapes=2x2"))
+    auto, cuda_, fused = (
+        run_json(capsys, *arguments, "--dry-run", f"--trainer={trainer}")["run_folder"]
+        for trainer in ("auto", "cuda", "fused")
+    )
+    assert cuda_ == fused and (auto == fused) == (name != "prune")  # which takes ``sparse``
+    if name in ("phase1", "phase2"):
+        vmap = run_json(capsys, *arguments, "--dry-run", "--trainer=vmap")["run_folder"]
+        assert vmap != fused
+
+
 # ---- shards ---------------------------------------------------------------------------
 
 
@@ -309,15 +332,26 @@ def test_threads_work_on_several_shards_at_a_time_and_on_each_once() -> None:
     assert sorted(finished) == SHARDS[:most]
 
 
-def test_a_thread_that_runs_out_of_memory_gives_up_its_shard() -> None:
+@pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError])
+def test_a_thread_that_runs_out_of_memory_gives_up_its_shard(kind: type[Exception]) -> None:
     def work(shard: Shard) -> int:
         if shard.first == 4:
-            raise MemoryError("on the GPU")
+            raise kind("on the GPU")
         return 1
 
     found = dict(ThreadEngine(2).run(work, SHARDS))
     assert found.pop(Shard(4, 6)) == Failure("out of memory (on the GPU)")
     assert set(found.values()) == {1} and len(found) == len(SHARDS) - 1
+
+
+def test_a_process_whose_gpu_runs_out_of_memory_gives_up_its_shard() -> None:
+    found = dict(LocalEngine(2).run(seated.without_memory, SHARDS[:4]))
+    reason = "in each of 4 tries it ran out of memory"
+    assert found.pop(SHARDS[2]) == Failure(reason) and set(found.values()) == {1}
+    with pytest.raises(RuntimeError, match="another fault"):
+        list(ThreadEngine(2).run(seated.faulty, SHARDS))
+    with pytest.raises(RuntimeError, match="another fault"):
+        list(LocalEngine(2).run(seated.faulty, SHARDS))
 
 
 @pytest.mark.parametrize("error", [UsageError("bad"), KeyboardInterrupt()])

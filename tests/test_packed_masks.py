@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,3 +109,29 @@ def test_no_file_of_masks(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(CorruptDataError, match="no file of packed masks"):
         PackedMasks.open(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"format": 2}, UsageError, "has format 2, this combsearch reads 1"),
+        ({"format": 2, "block": None}, UsageError, "has format 2, this combsearch reads 1"),
+        ({"block": 0}, CorruptDataError, "a block or a stretch of no masks"),
+        ({"stretches": [[18, [2, 3, 2, 2, 1], -5]]}, CorruptDataError, "a stretch of no masks"),
+        ({"stretches": [[18, [2, 3, 2, 2, 1], 300]]}, CorruptDataError, "block 0 has 4 words"),
+        ({"facts": None}, CorruptDataError, "cannot be parsed"),
+    ],
+)
+def test_what_about_json_may_not_say(
+    change: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.masks"
+    write_packed(path, [next(levels(SMALL))])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    about = json.loads(parts["about.json"]) | change
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, json.dumps(about) if name == "about.json" else data)
+    with pytest.raises(error, match=said):
+        list(PackedMasks.open(path).read(0, 1))

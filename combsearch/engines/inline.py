@@ -25,8 +25,17 @@ class InlineEngine:
 
 
 def outcome(work: Callable[[Shard], T], shard: Shard) -> T | Failure:
-    """``work(shard)``; a failure where it runs out of memory."""
+    """``work(shard)``; a failure where it runs out of memory, be it that of a GPU."""
     try:
         return work(shard)
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
         return Failure(f"out of memory ({error})" if str(error) else "out of memory")
+
+
+def ran_out(error: MemoryError | RuntimeError) -> bool:
+    """Whether memory ran out, that of the machine or, as torch says it, of a GPU."""
+    from combsearch.trainers.memory import is_out_of_memory  # takes seconds to import
+
+    return is_out_of_memory(error)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from joblib import cpu_count
 
+from combsearch.engines.inline import ran_out
 from combsearch.engines.pool import signals_held, worker_pool
 from combsearch.errors import CombsearchError
 from combsearch.search.running import Failure
@@ -83,7 +84,11 @@ class LocalEngine:
             for future in sorted(done, key=lambda f: f.exception() is not None):
                 try:
                     result = future.result()
-                except MemoryError:
+                except BrokenProcessPool:
+                    raise
+                except (MemoryError, RuntimeError) as error:
+                    if not ran_out(error):
+                        raise
                     yield from queue.failed(flight.pop(future), "it ran out of memory")
                 else:
                     queue.finished(shard := flight.pop(future))

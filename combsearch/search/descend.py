@@ -128,7 +128,8 @@ class DescendPlan:
         """A run's name made from its configuration, so that the same command finds it."""
         task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
         kind = "-biases" if self.config.prune_biases else ""
-        return f"descend-{task}{kind}-{self.config.target:g}-{digest(self.config)[:8]}"
+        settings = devices.named_by(self.config, self.trainer)
+        return f"descend-{task}{kind}-{self.config.target:g}-{digest(settings)[:8]}"
 
 
 def _shape(text: str, task: Task) -> NetShape:

@@ -7,15 +7,18 @@ trained on stands in the run's ``sessions``.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
 from combsearch.store import Shard
 from combsearch.trainers import Trainer, get_trainer
+
+T = TypeVar("T")
 
 RATE = 1.1e13
 """Multiply-adds a second of a GPU, about, as an H200 does them."""
@@ -35,6 +38,20 @@ def on_gpu(trainer: str) -> bool:
 def identity_name(trainer: str) -> str:
     """The trainer that a run's identity names."""
     return _TWINS.get(trainer, trainer)
+
+
+def named_by(config: T, trainer: str) -> T:
+    """What of a configuration a run is named after, so that any trainer of its rows finds it.
+
+    Args:
+        config: with a field ``trainer``, by default ``auto``.
+        trainer: that was chosen.
+    """
+    settings: Any = config
+    if identity_name(trainer) == "fused":
+        settings = dataclasses.replace(settings, trainer="auto")
+    found: T = settings
+    return found
 
 
 def gpus(trainer: str) -> int:

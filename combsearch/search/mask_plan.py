@@ -244,7 +244,8 @@ class MaskPlan:
         config = self.config
         task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
         own = config.shape.replace(",", "x") if isinstance(config, Phase2Config) else "all"
-        return f"{self.command}-{task}-{own}-{config.target:g}-{digest(config)[:8]}"
+        settings = devices.named_by(config, self.trainer)
+        return f"{self.command}-{task}-{own}-{config.target:g}-{digest(settings)[:8]}"
 
 
 def _hull(segments: Sequence[Segment]) -> NetShape:

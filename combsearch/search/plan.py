@@ -133,7 +133,8 @@ class Plan:
         """A run's name made from its configuration, so that the same command finds it."""
         config = self.config
         task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
-        return f"phase1-{task}-w{config.width}-{config.target:g}-{config.digest()[:8]}"
+        settings = devices.named_by(config, self.trainer)
+        return f"phase1-{task}-w{config.width}-{config.target:g}-{settings.digest()[:8]}"
 
     def _lanes(self) -> int:
         """Networks that a shape costs, padding included: restart blocks train apart."""

@@ -248,7 +248,9 @@ class PrunePlan:
         """
         task = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.task.name)[:60]
         files = f"-{short_digest(self.sources)}" if self.sources else ""
-        return f"prune-{task}-{self.config.digest()[:8]}{files}"
+        # ``auto`` is ``sparse`` here, whose rows are others.
+        settings = dataclasses.replace(self.config, trainer=identity_name(self.config.trainer))
+        return f"prune-{task}-{settings.digest()[:8]}{files}"
 
     @cached_property
     def _starts(self) -> list[int]:

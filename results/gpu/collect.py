@@ -29,7 +29,7 @@ from tally import write_tally
 
 from combsearch.commands.mask_report import course_saved, make_report, report_text
 from combsearch.commands.mask_search import begin
-from combsearch.errors import CombsearchError, CorruptDataError, RunMismatchError
+from combsearch.errors import CombsearchError, CorruptDataError, RunMismatchError, UsageError
 from combsearch.nets import flat_arrays
 from combsearch.search.mask_plan import MaskPlan
 from combsearch.store import RunStore, Shard, rows_table, write_json
@@ -65,6 +65,7 @@ def collect(job: Job, folders: Sequence[Path], run: Path, check: int) -> dict[st
 
     Raises:
         CorruptDataError: a run that was trained again came out otherwise.
+        UsageError: there are no rows.
         RunMismatchError: the rows are of another search, or of another numerics version.
     """
     plan = MaskPlan.of(job.config)
@@ -74,11 +75,15 @@ def collect(job: Job, folders: Sequence[Path], run: Path, check: int) -> dict[st
             f" {job.masks.facts['identity']}, here it is {plan.identity()}"
         )
     pieces = [Piece(path, *decode(path)) for folder in folders for path in files(folder)]
+    absent = next((folder for folder in folders if not folder.is_dir()), None)
+    if absent is not None or not pieces:
+        raise UsageError(f"there are no rows of search.py in {absent or folders[0]}")
     own = of_job([piece.done for piece in pieces], job)
     store = RunStore.open(run, plan.identity())
     checked, began = 0, time.monotonic()
     for piece in pieces:
         checked += check_rows(job, piece, check)
+    for piece in pieces:
         if piece.done in own:
             for shard in _shards(piece.done):
                 store.write(shard, _table(job, piece, shard))

@@ -35,5 +35,13 @@ code=0
 timeout --preserve-status -s TERM "$(awk "BEGIN { print 60 * $minutes }")" \
     python3 -m combsearch descend --target "$target" --beam "$beam" --restarts 1024 \
     --shapes "$shapes" --run "$name" --no-figures || code=$?
-tar -cz -C runs "$name" | split -b 15m - "$folder/$name.tar.gz."
+if [ -d "runs/$name" ]; then
+    # Aside first: what an earlier piece left, maybe in more parts, is not replaced by half of a new one.
+    rm -f "$folder/.new-$name".*
+    tar -cz -C runs "$name" | split -b 15m - "$folder/.new-$name."
+    rm -f "$folder/$name".tar.gz.*
+    for part in "$folder/.new-$name".*; do
+        mv "$part" "$folder/$name.tar.gz.${part##*.}"
+    done
+fi
 exit "$code"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from combsearch import fields
 from combsearch.config import Recipe
-from combsearch.errors import RunMismatchError
+from combsearch.errors import RunMismatchError, UsageError
 from combsearch.mask import MaskBatch
 from combsearch.packed_masks import PackedMasks, pieces
 from combsearch.rng import text_key
@@ -25,6 +25,7 @@ from combsearch.tasks import Task, load_task
 
 Ranks = npt.NDArray[np.int64]
 _KINDS: dict[str, Any] = {"phase2": Phase2Config, "exhaust": ExhaustConfig}
+_FACTS = {"command", "config", "identity", "block", "restarts", "cuts"}  # what ``masks.py`` adds
 _CUT = 4096  # picked masks after which a job may be cut
 
 
@@ -65,8 +66,11 @@ class Job:
 
         Raises:
             RunMismatchError: the task is not the one that the file was made for.
+            UsageError: the file is not of ``masks.py``.
         """
         facts = masks.facts
+        if not facts.keys() >= _FACTS:
+            raise UsageError(f"{masks.path} has masks alone: make it with results/gpu/masks.py")
         config = fields.from_json(_KINDS[facts["command"]], facts["config"])
         task = load_task(config.task)
         if task.digest() != facts["identity"]["task_digest"]:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from combsearch import durable
 from combsearch.commands.settings import command_settings, flag
 from combsearch.errors import CombsearchError, UsageError
 from combsearch.mask import MaskBatch
@@ -71,6 +72,8 @@ def main(arguments: list[str]) -> int:
     """Run the script; its exit code."""
     try:
         path, config = _settings(arguments)
+        durable.make_folder(path.parent)  # what fails shall fail before the masks are made
+        durable.check_folder_writable(path.parent)
         packed = pack(MaskPlan.of(config), path)
     except CombsearchError as error:
         print(f"masks: {error}", file=sys.stderr)

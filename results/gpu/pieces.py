@@ -15,6 +15,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,20 @@ def decode(path: Path) -> tuple[Done, Rows]:
                 low | middle << 8 | high << 16, file["status"], np.cumsum(file["kept"]),
                 parameters[:-1],
             )  # fmt: skip
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise CorruptDataError(f"{path} is damaged or no file of rows ({error})") from error
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CorruptDataError(
+            f"{path} is damaged or no file of rows ({error}); remove it and {DONE} beside it, and"
+            " search.py trains again what it held"
+        ) from error
     return done, rows
 
 
 @dataclass(eq=False)
 class Folder:
     """The folder that a process writes to; it must be the only one.
+
+    A file that the list does not name is entered, since each says itself what it holds: the
+    process was stopped before it wrote the list, or the list is lost.
 
     Attributes:
         path: the folder.
@@ -112,7 +119,7 @@ class Folder:
     most: int = 15 * 2**20
     room: int = 60_000_000
     _done: list[Done] = field(default_factory=list)
-    _open: dict[str, Rows] = field(default_factory=dict)
+    _open: dict[str, Rows] = field(default_factory=dict)  # of the file written last, by its name
 
     def __post_init__(self) -> None:
         durable.make_folder(self.path)
@@ -120,8 +127,8 @@ class Folder:
         self._done = read_list(self.path)
         listed = [_name(done) for done in self._done]
         for path in files(self.path):
-            if path.name not in listed:  # it was not finished
-                path.unlink()
+            if path.name not in listed:
+                self._find(path)
 
     @property
     def done(self) -> list[Done]:
@@ -135,24 +142,41 @@ class Folder:
 
     def add(self, rows: Rows, done: Done) -> None:
         """Save the rows of further places, with the last file of the job if that is still open."""
-        last = next((d for d in self._done if (d.job, d.last) == (done.job, done.first)), None)
+        before = [d for d in self._done if (d.job, d.last) == (done.job, done.first)]
         data = encode(rows, done)
-        if last is not None and self._size(last) + len(data) < self.most:
-            held = self._open.get(done.job) or decode(self.path / _name(last))[1]
+        replaced = [d for d in before if 0 < self._size(d) < self.most - len(data)][:1]
+        for last in replaced:
+            held = self._open.get(_name(last)) or decode(self.path / _name(last))[1]
             rows, done = Rows.concat([held, rows]), joined(last, done)
             data = encode(rows, done)
-            self._done.remove(last)
-        else:
-            last = None
         durable.write_bytes(self.path / _name(done), data)
-        self._done.append(done)
+        self._enter(done, replaced)
+        self._open = {_name(done): rows}
+
+    def _find(self, path: Path) -> None:
+        """Enter a file that the list does not name, unless what it holds is in others."""
+        try:
+            done, _ = decode(path)
+        except CorruptDataError:
+            path.unlink()
+            return
+        same = [d for d in self._done if (d.job, d.digest) == (done.job, done.digest)]
+        if any(d.first <= done.first and done.last <= d.last and self._size(d) for d in same):
+            path.unlink()
+            return
+        self._enter(done, [d for d in same if done.first <= d.first and d.last <= done.last])
+
+    def _enter(self, done: Done, replaced: list[Done]) -> None:
+        """List a file that is there in place of others, which then go."""
+        self._done = [*(d for d in self._done if d not in replaced), done]
         durable.write_json(self.path / DONE, [vars(d) for d in self._done])
-        if last is not None:
-            (self.path / _name(last)).unlink()
-        self._open[done.job] = rows
+        for old in replaced:
+            (self.path / _name(old)).unlink(missing_ok=True)
 
     def _size(self, done: Done) -> int:
-        return (self.path / _name(done)).stat().st_size
+        """Bytes of its file; 0 where the folder has the list alone."""
+        path = self.path / _name(done)
+        return path.stat().st_size if path.exists() else 0
 
 
 def files(folder: Path) -> list[Path]:
@@ -168,7 +192,10 @@ def read_list(folder: Path) -> list[Done]:
     except FileNotFoundError:
         return []
     except (ValueError, TypeError) as error:
-        raise CorruptDataError(f"{path} cannot be parsed ({error})") from error
+        raise CorruptDataError(
+            f"{path} cannot be parsed ({error}); remove it: search.py --out makes it again from the"
+            " files of rows beside it"
+        ) from error
 
 
 def of_job(done: list[Done], job: Job) -> list[Done]:
@@ -182,7 +209,7 @@ def of_job(done: list[Done], job: Job) -> list[Done]:
     if wrong is not None:
         raise RunMismatchError(
             f"places {wrong.first} to {wrong.last} of {job.name!r} were done for another search"
-            f" than {job.masks.path}: give another --out, or leave that --done away"
+            f" than {job.masks.path}: give another --out, or leave their folder away"
         )
     found: list[Done] = []
     for one in own:
@@ -192,7 +219,7 @@ def of_job(done: list[Done], job: Job) -> list[Done]:
 
 
 def read_rows(folders: list[Path], job: Job) -> Rows:
-    """All rows of a job, from the files in these folders.
+    """All rows of a job up to where it ends, from the files in these folders.
 
     Raises:
         CorruptDataError: rows are missing or there twice.
@@ -204,17 +231,25 @@ def read_rows(folders: list[Path], job: Job) -> Rows:
                 done, rows = decode(path)
                 found[done.first, -done.last] = done, rows
     chosen, at = [], 0
-    of_job([done for done, _ in found.values()], job)
+    end = end_of(job, of_job([done for done, _ in found.values()], job))
     for _, (done, rows) in sorted(found.items()):
-        if done.first == at:
+        if done.first == at < end:
             chosen.append(rows)
             at = done.last
-    if at != len(job) or not chosen:
+    if at < end or not chosen:
         raise CorruptDataError(
-            f"{job.name!r}: the rows from place {at} on are not there, of {len(job)}; looked in"
+            f"{job.name!r}: the rows from place {at} on are not there, of {end}; looked in"
             f" {', '.join(map(str, folders))}"
         )
-    return Rows.concat(chosen)
+    rows = Rows.concat(chosen)
+    # What was trained beyond the end depends on how the job was cut.
+    return rows if at == end else rows.take(np.flatnonzero(rows.rank < end))
+
+
+def end_of(job: Job, done: list[Done]) -> int:
+    """The place after the last of a job that counts, as far as ``done`` tells."""
+    successes = [int(n) for d in done for n, found in d.successes.items() if found]
+    return job.end(min(successes, default=None))
 
 
 def joined(a: Done, b: Done) -> Done:

@@ -16,26 +16,29 @@ folder of all that.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from job import Job, open_job
-from pieces import Done, Folder, of_job, read_list
+from pieces import DONE, Done, Folder, of_job, read_list
 from rounds import Round, parse_rounds, round_job
 from stream import Clock, Stream, compile_kernels
 
-from combsearch.errors import CombsearchError
+from combsearch.errors import CombsearchError, UsageError
 from combsearch.progress import duration
 from combsearch.trainers import get_trainer
 
 _RATE = 30_000.0  # training runs a second of an H200, for --dry-run
 _RACED = 0.19  # epochs that a race takes, as a share
 _RESUMABLE = 75
+_TRAINERS = ("cuda", "fused")  # the rows of others are not those of the command
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,19 +58,42 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(job: Job, rounds: list[Round], given: argparse.Namespace) -> int:
     trainer = get_trainer(given.trainer, **({"stay": True} if given.trainer == "cuda" else {}))
+    others = [done for path in given.done for done in _listed(path)]
     folder = Folder(given.out, room=round(given.room * 1e6))
-    others = [done for path in given.done for done in read_list(path)]
     clock = Clock(60 * given.minutes)
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, lambda *_: clock.stop())
     stream = Stream(trainer, folder, clock, given.runs, given.workers, given.save)
-    compile_kernels(trainer, job)
-    complete, search, number = stream.run(job, others), job, 1
-    while complete and number <= len(rounds):
-        job = round_job(search, rounds, number, [given.out, *given.done])
-        complete, number = stream.run(job, others), number + 1
+    with _signals(clock):
+        compile_kernels(trainer, job)
+        complete, search, number = stream.run(job, others), job, 1
+        while complete and number <= len(rounds):
+            job = round_job(search, rounds, number, [given.out, *given.done])
+            complete, number = stream.run(job, others), number + 1
     print(json.dumps(summary(job, [*folder.done, *others], complete)))
     return 0 if complete else _RESUMABLE
+
+
+def _listed(folder: Path) -> list[Done]:
+    """What an earlier folder lists; one that lists nothing was not meant."""
+    if not (folder / DONE).exists():
+        raise UsageError(f"--done: {folder} has no {DONE}; name folders that were --out before")
+    return read_list(folder)
+
+
+@contextlib.contextmanager
+def _signals(clock: Clock) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop the clock; whoever repeats them has no patience and loses rows."""
+
+    def stop(number: int, _frame: object) -> None:
+        clock.stop()
+        signal.signal(number, signal.SIG_DFL)
+        os.write(2, b"search: stops when what is being trained is saved; once more: at once\n")
+
+    before = {sign: signal.signal(sign, stop) for sign in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
 
 
 def summary(job: Job, done: list[Done], complete: bool) -> dict[str, Any]:
@@ -99,17 +125,18 @@ def summary(job: Job, done: list[Done], complete: bool) -> dict[str, Any]:
 
 
 def _estimate(job: Job, rounds: list[Round], given: argparse.Namespace) -> str:
-    lines, total = [], 0.0
+    lines, total, of_level = [], 0.0, []
     at = 0
     share = _RACED if job.raced else 1.0
     for level, restarts in sorted(job.restarts.items()):
         masks = sum(s.masks for s in job.masks.stretches if s.nonzeros == level)
         runs = job.runs(at, at + masks)
         at, total = at + masks, total + runs * share / _RATE
+        of_level.append(masks)
         lines.append(f"{level:>8} {masks:>12,} {restarts:>9,} {runs:>14,} {duration(total):>12}")
-    masks = len(job)
     for number, one in enumerate(rounds):
-        masks = max(1, round(masks * one.share))
+        of_level = [max(1, round(masks * one.share)) for masks in of_level]
+        masks = sum(of_level)
         runs = masks * one.restarts * len(job.cells)
         total += runs / _RATE
         name = f"round {number + 1}"
@@ -125,6 +152,12 @@ def _estimate(job: Job, rounds: list[Round], given: argparse.Namespace) -> str:
     )
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
@@ -133,9 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--done", type=Path, action="append", default=[], help="folder of earlier rows")
     add("--rounds", default="", help="further restarts of the best masks: SHARExRESTARTS,...")
     add("--minutes", type=float, default=9.0, help="time after which to stop")
-    add("--trainer", default="cuda", help="cuda, or fused, which gives the same rows on a CPU")
-    add("--runs", type=int, default=2**17, help="training runs given out at once")
-    add("--workers", type=int, default=4, help="threads that prepare them and wait for them")
+    text = "cuda, or fused, which gives the same rows on a CPU"
+    add("--trainer", default="cuda", choices=_TRAINERS, help=text)
+    add("--runs", type=_count, default=2**17, help="training runs given out at once")
+    add("--workers", type=_count, default=4, help="threads that prepare them and wait for them")
     add("--save", type=float, default=20.0, help="seconds between two writes")
     add("--room", type=float, default=60.0, help="MB of rows in --out after which to stop")
     add("--dry-run", action="store_true", help="how much there is to do; trains nothing")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from job import Job
 from launches import DIVERGED, Rows, train
-from pieces import Done, Folder, joined, of_job
+from pieces import Done, Folder, end_of, joined, of_job
 
 from combsearch import __version__
 from combsearch.commands.provenance import commit, processor
@@ -43,21 +43,22 @@ class Clock:
     Attributes:
         seconds: that there are.
         longest: seconds that the longest chunk took of late, from its start to its rows.
+        stopped: whether somebody asked to.
     """
 
     seconds: float
     longest: float = 0.0
     _start: float = field(default_factory=time.monotonic)
-    _stopped: bool = False
+    stopped: bool = False
 
     def stop(self) -> None:
-        """Start nothing more."""
-        self._stopped = True
+        """Start nothing more, and save what comes at once."""
+        self.stopped = True
 
     def over(self) -> bool:
         """Whether a chunk that is started now may come too late."""
         left = self.seconds - (time.monotonic() - self._start)
-        return self._stopped or left < 1.2 * self.longest
+        return self.stopped or left < 1.2 * self.longest
 
     def note(self, seconds: float) -> None:
         """A chunk took so long; what was long ago counts less and less."""
@@ -141,8 +142,7 @@ class _Saver:
 
     def end(self) -> int:
         """The place after the last that counts, as far as is known."""
-        levels = [int(n) for d in self.done for n, found in d.successes.items() if found]
-        return self.job.end(min(levels, default=None))
+        return end_of(self.job, self.done)
 
     def add(self, chunk: Chunk, rows: Rows) -> None:
         """Rows have come; they are of places behind all that came before."""
@@ -155,7 +155,7 @@ class _Saver:
             self.save()
             self.done.append(done)
         self._held.append(rows)
-        if now - self._saved > self.stream.save:
+        if self.stream.clock.stopped or now - self._saved > self.stream.save:
             self.save()
 
     def close(self) -> None:
