@@ -7,7 +7,7 @@ was given at once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -32,13 +32,14 @@ class FakeCuda:
     """Stands for ``CudaTrainer``; networks that stay are tensors."""
 
     stay: bool = False
+    between: Callable[[], None] | None = None
     fitted: ClassVar[list[int]] = []
 
     @property
     def name(self) -> str:
         return "cuda"
 
-    def wave(self, shape: NetShape) -> int:
+    def wave(self, shape: NetShape, networks: int | None = None) -> int:
         assert max(shape.widths) <= cuda.MAX_WIDTH
         return WAVE
 

@@ -269,6 +269,25 @@ def test_long_runs_are_cut_into_launches_and_keep_their_bits(
     assert launches(gpu) == before + 1 + 30
 
 
+def test_between_launches_a_fit_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class EndedError(Exception):
+        pass
+
+    calls: list[int] = []
+
+    def between() -> None:
+        calls.append(1)
+        if len(calls) == 4:
+            raise EndedError
+
+    monkeypatch.setattr(gpu_module, "_LAUNCH_SECONDS", 0.0)
+    gpu = cpu_gpu()
+    before = launches(gpu)
+    with pytest.raises(EndedError):
+        fitted(On(own=gpu, between=between), WIDTHS)
+    assert launches(gpu) == before + 4
+
+
 def test_a_launch_takes_seconds_whatever_the_networks() -> None:
     ready = gpu_module.Ready(Build(WIDTHS, "thread"), {}, wave=1000, seconds=1e-3)
     gpu = cpu_gpu()

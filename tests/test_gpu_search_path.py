@@ -515,7 +515,7 @@ def test_sessions_and_status_name_the_gpu(
 
 def test_no_function_is_called_for_every_network() -> None:
     class Instant(FakeCuda):
-        def wave(self, shape: NetShape) -> int:
+        def wave(self, shape: NetShape, networks: int | None = None) -> int:
             return 2**15
 
         def fit(self, nets: Any, *_: Any, **__: Any) -> Any:

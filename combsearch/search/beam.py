@@ -75,7 +75,7 @@ def dense_start(
     cells = [recipe.cell] * restarts
     keys = RunKeys.make(seed, np.repeat(mask.keys(), restarts), cells, np.arange(restarts))
     parts = []
-    size = devices.side_by_side(trainer, shape, _DENSE * shape.parameters)
+    size = devices.side_by_side(trainer, shape, _DENSE * shape.parameters, restarts)
     for first in range(0, restarts, size):
         part = keys[slice(first, first + size)]
         nets = NetBatch.create(MLP(shape, init_width), part, mask)
@@ -135,7 +135,7 @@ def _chunks(nets: SparseNets, size: int, trainer: Trainer) -> Iterator[tuple[Int
     """
     chunks = cut_chunks(nets, size)
     if hasattr(trainer, "wave"):
-        step = devices.side_by_side(trainer, nets.shape, 0)
+        step = devices.side_by_side(trainer, nets.shape, 0, len(nets))
         rows = np.arange(len(nets))
         chunks = ((rows[at : at + step], nets.shape) for at in range(0, len(nets), step))
     for chunk in chunks:

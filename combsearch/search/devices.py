@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
+from combsearch.search.sharing import give_way
 from combsearch.store import Shard
 from combsearch.trainers import Trainer, get_trainer
 
@@ -76,22 +77,31 @@ def check_gpu(trainer: str, shape: NetShape) -> None:
 
 
 def searching(trainer: str) -> Trainer:
-    """A trainer for many networks of which few are kept: on a GPU they stay there."""
-    return get_trainer(trainer, stay=True) if on_gpu(trainer) else get_trainer(trainer)
+    """A trainer for many networks of which few are kept: on a GPU they stay there.
+
+    Between launches of a GPU a thread gives way, so that Ctrl-C need not wait for a shard.
+    """
+    if on_gpu(trainer):
+        return get_trainer(trainer, stay=True, between=give_way)
+    return get_trainer(trainer)
 
 
-def side_by_side(trainer: Trainer, shape: NetShape, floats: int) -> int:
+def side_by_side(
+    trainer: Trainer, shape: NetShape, floats: int, networks: int | None = None
+) -> int:
     """Networks of a shape to train at once.
 
     Args:
         trainer: one on a GPU says by ``wave`` how many fill it, and gets whole waves.
         shape: of the networks.
         floats: parameters that a trainer on a CPU shall hold.
+        networks: of the shape in all, where that is known: for few of them a GPU does not look
+            for its quickest kernel.
     """
     wave_of: Any = getattr(trainer, "wave", None)
     if wave_of is None:
         return max(1, floats // shape.parameters)
-    wave = int(wave_of(shape))
+    wave = int(wave_of(shape, networks))
     return max(1, FLOATS // (wave * shape.parameters)) * wave
 
 

@@ -101,7 +101,8 @@ def _pieces(plan: MaskPlan, trainer: Trainer, shard: Shard) -> list[_Piece]:
     found = []
     cells = len(plan.config.cells)
     for segment, ranks in plan.pieces(shard):
-        room = devices.side_by_side(trainer, segment.shape, _FLOATS)
+        runs = plan.runs(segment) * len(ranks)
+        room = devices.side_by_side(trainer, segment.shape, _FLOATS, runs)
         pools = room // (plan.block * cells * len(ranks)) if devices.on_gpu(plan.trainer) else 1
         span = plan.block * min(max(1, pools), _MOST_POOLS)
         for first in range(0, segment.restarts, span):

@@ -125,7 +125,8 @@ def train_shape(plan: Plan, rank: int) -> pa.Table:
 
 def _parts(plan: Plan, trainer: Trainer, rank: int) -> Iterator[range]:
     """The restarts of a shape in ranges of whole blocks that fit the memory and fill a GPU."""
-    room = devices.side_by_side(trainer, plan.grid.shape(rank), _FLOATS)
+    shape, runs = plan.grid.shape(rank), plan.runs_per_shape
+    room = devices.side_by_side(trainer, shape, _FLOATS, runs)
     step = RESTART_BLOCK * max(1, room // (RESTART_BLOCK * len(plan.cells)))
     for first in range(0, plan.config.restarts, step):
         yield range(first, min(first + step, plan.config.restarts))

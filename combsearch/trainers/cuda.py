@@ -8,7 +8,7 @@ to 16 inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,10 +42,12 @@ class CudaTrainer:
         device: ``"cuda"`` or ``"cuda:1"``.
         stay: what ``fit`` returns stays on the GPU, as tensors; ``NetBatch.numpy`` fetches what
             is wanted. So a search that scores thousands of networks brings back a few.
+        between: called between launches, about every second; what it raises ends ``fit``.
     """
 
     device: str = "cuda"
     stay: bool = False
+    between: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         missing = cuda.no_gpu()
@@ -85,10 +87,15 @@ class CudaTrainer:
                     " report it with what `combsearch bench --gpu` prints; take --trainer fused"
                 )
 
-    def wave(self, shape: NetShape) -> int:
-        """Networks that fill the GPU once; a whole number of waves leaves nothing idle."""
+    def wave(self, shape: NetShape, networks: int | None = None) -> int:
+        """Networks that fill the GPU once; a whole number of waves leaves nothing idle.
+
+        Args:
+            shape: of the networks.
+            networks: that there are; for few of them the quickest build is not looked for.
+        """
         with _own_stream(self.gpu) as gpu:
-            return gpu.best(shape.widths).wave
+            return gpu.best(shape.widths, networks).wave
 
     def fit(
         self,
@@ -105,7 +112,8 @@ class CudaTrainer:
         with _own_stream(self.gpu) as gpu:
             home = gpu.device if self.stay else torch.device("cpu")
             w, v = (_flat(kind, home) for kind in (nets.params, nets.momenta))
-            fitting = _Fit(gpu, w, v, _flat(nets.masks, torch.device("cpu")), task, plan, widths)
+            m = _flat(nets.masks, torch.device("cpu"))
+            fitting = _Fit(gpu, w, v, m, task, plan, widths, self.between)
             for part in fitting.parts():
                 fitting.run(part)
             gpu.synchronize()
@@ -215,6 +223,7 @@ class _Fit:
     task: Task
     plan: Plan
     widths: tuple[int, ...]
+    between: Callable[[], None] | None = None
 
     def parts(self) -> Iterator[Indices]:
         """All networks, in parts that fit the GPU."""
@@ -259,6 +268,6 @@ class _Fit:
                 w, v, masks, rates, batches, sets, self.widths,
                 batch=plan.recipe.batch_size, steps=plan.steps_per_epoch, held=first,
                 first=max(first, plan.start), last=min(last, plan.stop),
-                momentum=plan.recipe.momentum, decay=plan.recipe.weight_decay,
+                momentum=plan.recipe.momentum, decay=plan.recipe.weight_decay, between=self.between,
             )  # fmt: skip
         return w, v

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -165,7 +165,7 @@ class Gpu:
         self, w: torch.Tensor, v: torch.Tensor, masks: torch.Tensor, rates: torch.Tensor,
         samples: Sequence[torch.Tensor], sets: Integers, widths: tuple[int, ...], *, batch: int,
         steps: int, first: int, last: int, momentum: float, decay: float, held: int | None = None,
-        ready: Ready | None = None,
+        ready: Ready | None = None, between: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         """Optimiser steps ``first`` to ``last`` - 1 of n networks, in place.
 
@@ -185,6 +185,7 @@ class Gpu:
             momentum, decay: of SGD, as in ``cpu.train``.
             held: the step whose minibatch comes first in ``samples``; ``first`` if None.
             ready: a build, else the quickest.
+            between: called between launches; what it raises is raised here.
         """
         held = first if held is None else held
         check_networks(widths, w=w, v=v, masks=masks, rates=rates)
@@ -203,6 +204,8 @@ class Gpu:
             counts = ints(rates.shape[1], batch, steps, held, start, stop)
             self._launch(ready, "train", len(table), [*arrays, *counts, *numbers])
             waited = self._wait_but_one(waited)
+            if between is not None:
+                between()
 
     def score(
         self, w: torch.Tensor, samples: torch.Tensor, widths: tuple[int, ...],
