@@ -195,7 +195,7 @@ def trainer_name(name: str, shape: NetShape, task: Task, compiled: str = "") -> 
     nets = NetBatch.create(MLP(shape), RunKeys.make(0, [], [], []))
     devices.check_gpu(name, shape)
     if name == "auto" and compiled and fused_obstacle(nets, task, None) is None:
-        return compiled
+        return get_trainer(compiled).name  # its settings are looked at now
     if name == "auto":
         from combsearch.trainers.auto import AutoTrainer
 
