@@ -23,9 +23,10 @@ from combsearch.fields import (
 )
 from combsearch.registry import nearest
 
-__all__ = ["CELLS", "SCHEDULES", "Recipe", "Schedule", "SearchConfig", "changed"]
+__all__ = ["CELLS", "OPTIMIZERS", "SCHEDULES", "Recipe", "Schedule", "SearchConfig", "changed"]
 
 SCHEDULES = ("constant", "cosine", "step")
+OPTIMIZERS = ("sgd", "adam")
 # The six pairs (rate, schedule) of the paper's search.
 CELLS = (
     "0.05:constant",
@@ -91,15 +92,21 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is trained: SGD with momentum and weight decay on minibatches.
+    """How one network is trained on minibatches: by SGD with momentum, or by Adam.
+
+    ``trainers.base`` writes the steps down. Compiled trainers take plain SGD only.
 
     Attributes:
         epochs: passes over the points.
         batch_size: points a step; the incomplete last batch of an epoch is dropped.
         lr: learning rate of the first epoch.
         schedule: how the rate changes.
-        momentum: SGD momentum, no dampening.
+        momentum: SGD momentum, no dampening; Adam's first beta (its second is 0.999).
         weight_decay: added as ``weight_decay * w`` to the gradient, biases included.
+        nesterov: SGD looks ahead along its momentum.
+        clip: a longer gradient, of all parameters of a network together and before weight
+            decay is added, is scaled down to this norm; 0 leaves it.
+        optimizer: ``sgd`` or ``adam``.
     """
 
     epochs: int = 50
@@ -108,6 +115,9 @@ class Recipe:
     schedule: Schedule = Schedule()
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    nesterov: bool = False
+    clip: float = 0.0
+    optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -116,6 +126,24 @@ class Recipe:
         check_optimiser("recipe", self.momentum, self.weight_decay)
         require(
             0 < self.lr < math.inf, f"recipe: lr is {self.lr!r}, it must be positive and finite"
+        )
+        self._check_rule()
+
+    def _check_rule(self) -> None:
+        known = ", ".join(OPTIMIZERS)
+        require(
+            self.optimizer in OPTIMIZERS,
+            f"recipe: unknown optimizer {self.optimizer!r}{nearest(self.optimizer, OPTIMIZERS)}"
+            f" (known: {known})",
+        )
+        require(
+            0 <= self.clip < math.inf,
+            f"recipe: clip is {self.clip!r}, it must be a norm, or 0 for no clipping",
+        )
+        require(
+            not self.nesterov or (self.optimizer == "sgd" and self.momentum > 0),
+            f"recipe: nesterov needs optimizer 'sgd' and a momentum above 0, not"
+            f" {self.optimizer!r} and {self.momentum!r}",
         )
 
     @property

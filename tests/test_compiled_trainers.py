@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from cuda_on_cpu import OnCpu
@@ -16,6 +18,7 @@ from test_fused import (
 from training import distances
 
 from combsearch.config import CELLS, Recipe
+from combsearch.errors import UsageError
 from combsearch.nets import score
 from combsearch.trainers.fused import FusedTrainer
 from combsearch.trainers.loop import LoopTrainer
@@ -53,6 +56,20 @@ def test_momentum_and_weight_decay_are_the_recipe_s(trainer: Compiled) -> None:
         recipe = recipes(CELLS[:3], epochs=8, momentum=momentum, weight_decay=decay)
         found = trainer.fit(nets, task, recipe, keys, slice(0, 30))
         assert_close(found, LOOP.fit(nets, task, recipe, keys, slice(0, 30)))
+
+
+@all_of_them
+@pytest.mark.parametrize(
+    ("rule", "word"), [({"nesterov": True}, "nesterov"), ({"clip": 2}, "clip 2"),
+                       ({"optimizer": "adam"}, "optimizer 'adam'")]
+)  # fmt: skip
+def test_other_rules_than_plain_momentum_are_refused(
+    trainer: Compiled, rule: dict[str, Any], word: str
+) -> None:
+    nets, keys = make_nets((2, 4, 3, 1), CELLS[:3])
+    message = f"'{trainer.name}' cannot do this: it trains by SGD .* without {word}; 'vmap' and"
+    with pytest.raises(UsageError, match=message):
+        trainer.fit(nets, make_task(), Recipe(**rule), keys)
 
 
 @all_of_them

@@ -95,6 +95,12 @@ def test_with_cell_refuses_other_text(cell: str) -> None:
         (lambda: Recipe(lr=math.nan), "lr is nan"),
         (lambda: Recipe(momentum=1.0), r"momentum is 1.0, it must be in \[0, 1\)"),
         (lambda: Recipe(weight_decay=-1e-9), "weight_decay is -1e-09"),
+        (lambda: Recipe(clip=-1.0), "clip is -1.0, it must be a norm, or 0"),
+        (lambda: Recipe(clip=math.inf), "clip is inf"),
+        (lambda: Recipe(clip=math.nan), "clip is nan"),
+        (lambda: Recipe(optimizer="adm"), r"'adm', did you mean 'adam'\? \(known: sgd, adam\)"),
+        (lambda: Recipe(optimizer="adam", nesterov=True), "nesterov needs optimizer 'sgd' and"),
+        (lambda: Recipe(momentum=0.0, nesterov=True), "a momentum above 0, not 'sgd' and 0.0"),
         (lambda: Recipe().with_cell("0.1:stepp"), "did you mean 'step'"),
         (lambda: SearchConfig(width=0), "search: width is 0"),
         (lambda: SearchConfig(target=1.5), r"target is 1.5, it must be in \(0, 1\]"),
@@ -133,6 +139,8 @@ def test_values_of_another_type_are_refused(values: dict[str, Any]) -> None:
     [
         Schedule("step", (3, 9), 0.5),
         Recipe(lr=0.2, schedule=Schedule("constant")),
+        Recipe(nesterov=True, clip=1.0),
+        Recipe(optimizer="adam"),
         SearchConfig(width=8, cells=("0.1:step",), full=True, seed=2**64 - 1),
     ],
 )
@@ -153,6 +161,9 @@ def test_digests_stay_the_same_for_ever() -> None:
     assert Recipe().digest() == SearchConfig().digest() == "44136fa355b3678a"  # of {}
     assert Recipe(lr=0.1).digest() == "9c9ba942d8bb6213"
     assert Recipe(schedule=Schedule("step")).digest() == "b255882fa3f97961"
+    assert Recipe(nesterov=False, clip=0.0, optimizer="sgd").digest() == Recipe().digest()
+    rules = (Recipe(nesterov=True), Recipe(clip=1.0), Recipe(optimizer="adam"))
+    assert len({recipe.digest() for recipe in (Recipe(), *rules)}) == 4
     assert SearchConfig(width=8, cells=("0.1:step",)).digest() == "58f8b5a5c8b29020"
 
 
@@ -161,10 +172,10 @@ def test_digest_leaves_defaults_out() -> None:
     class Later(Recipe):
         """Recipe with a field that was added later."""
 
-        nesterov: bool = False
+        dampening: float = 0.0
 
     assert Later(lr=0.1).digest() == Recipe(lr=0.1).digest()
-    assert Later(lr=0.1, nesterov=True).digest() != Recipe(lr=0.1).digest()
+    assert Later(lr=0.1, dampening=0.5).digest() != Recipe(lr=0.1).digest()
 
 
 def test_changed_names_nested_fields() -> None:

@@ -118,10 +118,13 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     return fake
 
 
+@pytest.mark.parametrize("rule", [{}, {"nesterov": True, "clip": 0.1}, {"optimizer": "adam"}])
 @pytest.mark.parametrize("lockstep", [False, True])
-def test_captured_steps_train_as_plain_ones(cuda: FakeCuda, lockstep: bool) -> None:
+def test_captured_steps_train_as_plain_ones(
+    cuda: FakeCuda, lockstep: bool, rule: dict[str, Any]
+) -> None:
     nets, keys = make_nets("5,3", 20, np.arange(20))  # two blocks, one of 4
-    recipes = [Recipe(lr=0.01 * (1 + i)) for i in range(20)]
+    recipes = [Recipe(lr=0.01 * (1 + i), **rule) for i in range(20)]
     on_step = (lambda step, batch: None) if lockstep else None
     found = VmapTrainer("cpu", chunk=8).fit(nets, TASK, recipes, keys, slice(5, 25), on_step)
     assert len(cuda.pools) == 3

@@ -42,11 +42,12 @@ class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return found
 
 
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe(optimizer="adam", clip=1.0)])
 @pytest.mark.parametrize("shape", ["7,3,3", "16,16,16", "256", "256,256,256", "8,8,8,8,8"])
-def test_a_step_takes_about_the_memory_that_was_estimated(shape: str) -> None:
+def test_a_step_takes_about_the_memory_that_was_estimated(shape: str, recipe: Recipe) -> None:
     n = 4
     nets, keys = make_nets(shape, n)
-    plan = plan_fit(nets, TASK, Recipe(), keys, ALL_STEPS)
+    plan = plan_fit(nets, TASK, recipe, keys, ALL_STEPS)
     setup = VmapTrainer("cpu")._setup(nets, TASK, plan)
     x, y = setup.batches(0, 0)
     with torch.no_grad(), Live() as live:

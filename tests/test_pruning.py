@@ -21,6 +21,7 @@ from combsearch.pruning import (
     keep_top,
     kth_largest,
     masked,
+    note_collapse,
     rewound,
     top,
     unflatten,
@@ -116,6 +117,20 @@ def test_fit_counts_operations_and_where_it_stands() -> None:
     assert given.finish(whole) is whole
     np.testing.assert_array_equal(given.spent.flops, np.full(12, 40 * 40 * parameters))
     assert_same(whole, given.trainer.fit(nets, TASK, given.recipes, given.keys))
+
+
+def test_some_networks_are_trained_as_all_are_and_counted_alone() -> None:
+    nets, budget = dense()
+    given, which = budget(), np.array([7, 2, 3])
+    some = given.fit_some(nets[which], which)
+    whole = given.trainer.fit(nets, TASK, given.recipes, given.keys)
+    for name, param in some.params.items():
+        np.testing.assert_allclose(param, whole.params[name][which], atol=1e-5)
+    assert np.flatnonzero(given.spent.flops).tolist() == [2, 3, 7]
+    assert given.spent.position == given.total_steps
+    zeros = np.zeros((3, 4))
+    note_collapse(zeros, given, which)
+    assert np.flatnonzero(given.spent.collapsed).tolist() == [2, 3, 7]
 
 
 def test_dense_width_16_costs_what_the_paper_says() -> None:

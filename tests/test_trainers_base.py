@@ -78,6 +78,10 @@ def test_auto_takes_vmap_for_what_the_kernels_cannot_do() -> None:
     np.testing.assert_array_equal(
         auto.score(found, task).correct, VmapTrainer().score(found, task).correct
     )
+    assert auto.choose(nets, TASK, None, Recipe(clip=1.0)).name == "vmap"
+    assert auto.choose(nets, TASK, None, [Recipe(optimizer="adam")] * 2).name == "vmap"
+    found = auto.fit(nets, TASK, Recipe(nesterov=True), keys, slice(0, 5))
+    assert_same(found, VmapTrainer().fit(nets, TASK, Recipe(nesterov=True), keys, slice(0, 5)))
 
 
 def test_what_the_fused_kernels_cannot_do() -> None:
@@ -92,10 +96,13 @@ def test_what_the_fused_kernels_cannot_do() -> None:
         fused_obstacle(make_nets(NetShape.parse("3", outputs=2), 1)[0], TASK, None),
         fused_obstacle(nets, make_task(classes=3), None),
         fused_obstacle(NetBatch.create(Running(), make_nets("3", 1)[1]), TASK, None),
+        fused_obstacle(nets, TASK, None, Recipe(nesterov=True)),
+        fused_obstacle(nets, TASK, None, Recipe(clip=1.5)),
+        fused_obstacle(nets, TASK, None, Recipe(optimizer="adam")),
     ]
-    for reason, word in zip(
-        reasons, ["on_step", "5 hidden", "16 inputs", "output", "output", "MLP"], strict=True
-    ):
+    words = ["on_step", "5 hidden", "16 inputs", "output", "output", "MLP"]
+    words += ["nesterov", "clip 1.5", "optimizer 'adam'"]
+    for reason, word in zip(reasons, words, strict=True):
         assert word in str(reason)
 
 

@@ -63,7 +63,7 @@ def distances(found: NetBatch, expected: NetBatch, kind: str = "params") -> Arra
 
 
 def assert_same(found: NetBatch, expected: NetBatch) -> None:
-    for kind in ("params", "masks", "momenta", "state"):
+    for kind in ("params", "masks", "momenta", "state", "adam"):
         for name, array in getattr(expected.numpy(), kind).items():
             np.testing.assert_array_equal(getattr(found.numpy(), kind)[name], array)
 

@@ -6,6 +6,7 @@ A ``Network`` is written for one network; ``torch.func.vmap`` lifts it to thousa
     params["weight1"]   float32 [net, out, in]     params["bias1"]   float32 [net, out]
     masks, momenta      the same names and shapes
     state               what a network carries besides parameters, often nothing
+    adam                what Adam carries besides momenta, nothing without it
 
 Arrays are numpy's, or torch's on a device while a trainer or pruner works on them.
 torch is imported only where it is needed.

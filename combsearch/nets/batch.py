@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from combsearch.rng import RunKeys
 if TYPE_CHECKING:
     import torch
 
-_KINDS = ("params", "masks", "momenta", "state")
+_KINDS = ("params", "masks", "momenta", "state", "adam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,10 @@ class NetBatch:
         masks: 0/1 float32, the same names and shapes as ``params``.
         momenta: float32, the same names and shapes.
         state: other arrays [n, ...] that ``network.apply`` carries.
+        adam: what Adam carries besides momenta: ``squares`` [n, P], the running mean of squared
+            gradients of all parameters in their order, and ``steps`` int64 [n], those taken;
+            empty before its first step and after SGD. Momenta that are set to 0 mean a new
+            start, and so does leaving this empty.
     """
 
     network: Network
@@ -40,6 +45,7 @@ class NetBatch:
     masks: Arrays
     momenta: Arrays
     state: Arrays = dataclasses.field(default_factory=dict)
+    adam: Arrays = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = {name: tuple(a.shape) for name, a in self.params.items()}
@@ -47,6 +53,8 @@ class NetBatch:
             found = {name: tuple(a.shape) for name, a in getattr(self, kind).items()}
             if found != shapes:
                 raise UsageError(f"{kind} {found} differ from the parameters {shapes}")
+        if self.adam:
+            _check_adam(self.adam, len(self), sum(math.prod(s[1:]) for s in shapes.values()))
 
     @classmethod
     def create(
@@ -103,11 +111,23 @@ class NetBatch:
         first = batches[0]
         if any(b.network != first.network for b in batches):
             raise UsageError(f"cannot join networks of different kinds: {first.network} and others")
+        if any(bool(b.adam) != bool(first.adam) for b in batches):
+            raise UsageError(
+                "cannot join networks that carry what Adam gathered with others that do not;"
+                " dataclasses.replace(nets, adam={}) leaves it out"
+            )
         joined = {
             kind: {name: join([getattr(b, kind)[name] for b in batches]) for name in names}
             for kind, names in ((k, list(getattr(first, k))) for k in _KINDS)
         }
         return NetBatch(first.network, **joined)
+
+
+def _check_adam(adam: Arrays, count: int, size: int) -> None:
+    found = {name: tuple(a.shape) for name, a in adam.items()}
+    needed = {"squares": (count, size), "steps": (count,)}
+    if found != needed:
+        raise UsageError(f"adam holds {found}, it must be empty or {needed}")
 
 
 def _mask_for(name: str, param: npt.NDArray[Any], mask: Any) -> npt.NDArray[np.float32]:

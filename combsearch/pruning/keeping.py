@@ -54,10 +54,18 @@ def keep_top(
     return masked(nets, top(flat, budget.weight_nonzeros if keep is None else keep))
 
 
-def note_collapse(scores: npt.NDArray[Any], budget: Budget) -> None:
-    """Networks [net, weight] that have no finite score other than 0 have collapsed."""
+def note_collapse(
+    scores: npt.NDArray[Any], budget: Budget, which: Integers | slice = slice(None)
+) -> None:
+    """Networks [net, weight] that have no finite score other than 0 have collapsed.
+
+    Args:
+        scores: of the networks of these numbers.
+        budget: of all networks.
+        which: int [net], the numbers; all where they are left out.
+    """
     usable = np.isfinite(scores) & (scores != 0)
-    budget.spent.collapsed |= ~usable.any(axis=1)
+    budget.spent.collapsed[which] |= ~usable.any(axis=1)
 
 
 def top(scores: npt.NDArray[Any], keep: Integers) -> Bits:
@@ -103,12 +111,12 @@ def masked(nets: NetBatch, kept: Bits) -> NetBatch:
 
 
 def rewound(nets: NetBatch, start: NetBatch) -> NetBatch:
-    """The masks of ``nets`` on the parameters and state of ``start``, momenta 0."""
+    """The masks of ``nets`` on the parameters and state of ``start``, momenta 0, Adam anew."""
     params = {
         name: np.where(nets.masks[name] != 0, p, np.float32(0)) for name, p in start.params.items()
     }
     momenta = {name: np.zeros_like(p) for name, p in params.items()}
-    return dataclasses.replace(nets, params=params, momenta=momenta, state=start.state)
+    return dataclasses.replace(nets, params=params, momenta=momenta, state=start.state, adam={})
 
 
 def as_budgets(budgets: Sequence[int] | Integers, nets: NetBatch) -> Integers:

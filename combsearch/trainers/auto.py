@@ -21,10 +21,17 @@ class AutoTrainer:
         """``"auto"``."""
         return "auto"
 
-    def choose(self, nets: NetBatch, task: Task, on_step: OnStep | None = None) -> Trainer:
-        """The trainer that serves such a request."""
+    def choose(
+        self,
+        nets: NetBatch,
+        task: Task,
+        on_step: OnStep | None = None,
+        recipe: Recipe | Sequence[Recipe] = (),
+    ) -> Trainer:
+        """The trainer that serves such a request; recipes differ in rate and schedule at most."""
         # Imported here: numba and torch are slow to import, and one of them is enough.
-        if fused_obstacle(nets, task, on_step) is None:
+        one = recipe if isinstance(recipe, Recipe) else next(iter(recipe), None)
+        if fused_obstacle(nets, task, on_step, one) is None:
             from combsearch.kernels import cuda
 
             assert isinstance(nets.network, MLP)
@@ -49,7 +56,8 @@ class AutoTrainer:
         on_step: OnStep | None = None,
     ) -> NetBatch:
         """See ``Trainer.fit``."""
-        return self.choose(nets, task, on_step).fit(nets, task, recipe, keys, steps, on_step)
+        trainer = self.choose(nets, task, on_step, recipe)
+        return trainer.fit(nets, task, recipe, keys, steps, on_step)
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``."""

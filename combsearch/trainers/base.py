@@ -7,11 +7,17 @@ training is a loop of (train a segment, change masks). Step s, from 0, is batch
 parameters w, momenta v, mask m, rate r, momentum u and weight decay d::
 
     g = gradient of the mean loss over the batch     (of the masked network; not masked)
-    v = u * v + (g + d * w)                          (not masked)
-    w = w - r * v where m is 1, else 0
+    g = g * min(1, clip / (norm of g + 1e-6))        (where the recipe clips)
+    g = g + d * w
+    v = u * v + g                                    (not masked)
+    w = w - r * v where m is 1, else 0               (with Nesterov g + u * v instead of v)
 
 as ``torch.optim.SGD`` without dampening, followed by the mask (chosen, not multiplied, so that
-a masked parameter is 0 even in a network that has diverged).
+a masked parameter is 0 even in a network that has diverged). Adam, with s the mean square and
+t the steps that the network has taken by it, this one included::
+
+    v = u * v + (1 - u) * g;    s = 0.999 * s + 0.001 * g * g
+    w = w - r * (v / (1 - u^t)) / (sqrt(s / (1 - 0.999^t)) + 1e-8) where m is 1, else 0
 """
 
 from __future__ import annotations
@@ -186,10 +192,18 @@ def epoch_orders(seed: int, block: int, epoch: int, points: int) -> npt.NDArray[
     return order
 
 
-def fused_obstacle(nets: NetBatch, task: Task, on_step: OnStep | None) -> str | None:
+def fused_obstacle(
+    nets: NetBatch, task: Task, on_step: OnStep | None, recipe: Recipe | None = None
+) -> str | None:
     """Why the compiled trainers cannot serve a request, or None when they can."""
     if on_step is not None:
         return "it runs all steps in one call and cannot call on_step"
+    if recipe is not None and (rule := _other_rule(recipe)):
+        return f"it trains by SGD with plain momentum, without {rule}"
+    return _shape_obstacle(nets, task)
+
+
+def _shape_obstacle(nets: NetBatch, task: Task) -> str | None:
     if not isinstance(nets.network, MLP):
         return f"it trains the MLP only, not a {type(nets.network).__name__}"
     shape = nets.network.shape
@@ -200,6 +214,15 @@ def fused_obstacle(nets: NetBatch, task: Task, on_step: OnStep | None) -> str | 
     if shape.inputs > FUSED_INPUTS:
         return f"it takes up to {FUSED_INPUTS} inputs, not {shape.inputs}"
     return None
+
+
+def _other_rule(recipe: Recipe) -> str | None:
+    """What ``recipe`` asks for beyond SGD with momentum and weight decay."""
+    if recipe.optimizer != "sgd":
+        return f"optimizer {recipe.optimizer!r}"
+    if recipe.nesterov:
+        return "nesterov"
+    return f"clip {recipe.clip:g}" if recipe.clip else None
 
 
 def check_replacement(changed: NetBatch, nets: NetBatch) -> NetBatch:

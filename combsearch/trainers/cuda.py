@@ -108,7 +108,7 @@ class CudaTrainer:
     ) -> NetBatch:
         """See ``Trainer.fit``; ``on_step`` is not possible."""
         plan = plan_fit(nets, task, recipe, keys, steps)
-        widths = _check_shape(nets, task, on_step).widths
+        widths = _check_shape(nets, task, on_step, plan.recipe).widths
         with _own_stream(self.gpu) as gpu:
             home = gpu.device if self.stay else torch.device("cpu")
             w, v = (_flat(kind, home) for kind in (nets.params, nets.momenta))
@@ -150,8 +150,10 @@ def _check_device(device: str) -> None:
         raise UsageError(f"trainer 'cuda' has no device {device!r} here (there are: {valid})")
 
 
-def _check_shape(nets: NetBatch, task: Task, on_step: OnStep | None) -> NetShape:
-    shape = served_shape("cuda", nets, task, on_step)
+def _check_shape(
+    nets: NetBatch, task: Task, on_step: OnStep | None, recipe: Recipe | None = None
+) -> NetShape:
+    shape = served_shape("cuda", nets, task, on_step, recipe)
     obstacle = cuda.why_not(shape.widths)
     if obstacle is not None:
         raise UsageError(f"trainer 'cuda' cannot do this: {obstacle}; 'fused' and 'vmap' can")

@@ -25,13 +25,19 @@ _BYTES = 2**26  # minibatches held at once: the 50 epochs of the spiral take 30 
 _KEPT = 2  # sets of minibatches kept between calls, of all layouts together
 
 
-def served_shape(trainer: str, nets: NetBatch, task: Task, on_step: OnStep | None) -> NetShape:
+def served_shape(
+    trainer: str,
+    nets: NetBatch,
+    task: Task,
+    on_step: OnStep | None,
+    recipe: Recipe | None = None,
+) -> NetShape:
     """The shape of ``nets``, if a compiled kernel can serve the request.
 
     Raises:
         UsageError: why it cannot.
     """
-    obstacle = fused_obstacle(nets, task, on_step)
+    obstacle = fused_obstacle(nets, task, on_step, recipe)
     if obstacle is not None:
         raise UsageError(f"trainer {trainer!r} cannot do this: {obstacle}; 'vmap' and 'loop' can")
     assert isinstance(nets.network, MLP)
@@ -78,7 +84,7 @@ def fit_by_block(
 ) -> NetBatch:
     """``Trainer.fit`` of a compiled trainer: ``fit_block`` for each block of restarts."""
     plan = plan_fit(nets, task, recipe, keys, steps)
-    widths = served_shape(trainer, nets, task, on_step).widths
+    widths = served_shape(trainer, nets, task, on_step, plan.recipe).widths
     nets = nets.numpy()
     w, v, m = (flat_arrays(kind) for kind in (nets.params, nets.momenta, nets.masks))
     for block in np.unique(plan.blocks):

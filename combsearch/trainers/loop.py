@@ -14,6 +14,7 @@ from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
 from combsearch.trainers.flat import Layout, Minibatches
+from combsearch.trainers.updates import adam_of, updated
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ class LoopTrainer:
         plan = plan_fit(nets, task, recipe, keys, steps)
         dtype = _DTYPES[self.dtype]
         batches = Minibatches(task, plan, _CPU, dtype)
-        runs = _runs(nets, dtype)
+        runs = _runs(nets, plan.recipe, dtype)
         if on_step is None:
             for run in runs:
                 for step in range(plan.start, plan.stop):
@@ -63,7 +64,7 @@ class LoopTrainer:
                 run.take(step, plan, batches)
             changed = on_step(step, _gather(nets, runs))
             if changed is not None:
-                runs = _runs(check_replacement(changed, nets), dtype)
+                runs = _runs(check_replacement(changed, nets), plan.recipe, dtype)
         return _gather(nets, runs).numpy()
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
@@ -75,9 +76,16 @@ class _Run:
     """One network in training: parameters, momenta and mask as flat vectors [P]."""
 
     def __init__(
-        self, index: int, network: Network, layout: Layout, flat: torch.Tensor, state: Arrays
+        self,
+        index: int,
+        network: Network,
+        layout: Layout,
+        flat: torch.Tensor,
+        state: Arrays,
+        adam: Arrays,
     ) -> None:
-        self.index, self.network, self.layout, self.state = index, network, layout, state
+        self.index, self.network, self.layout = index, network, layout
+        self.state, self.adam = state, adam
         self.w, self.v, self.m = flat
 
     def take(self, step: int, plan: Plan, batches: Minibatches) -> None:
@@ -90,26 +98,35 @@ class _Run:
         self.state = {name: a.detach() for name, a in state.items()}
         rate = float(plan.rates[self.index, step // plan.steps_per_epoch])
         with torch.no_grad():
-            self.v = plan.recipe.momentum * self.v + (g + plan.recipe.weight_decay * w)
-            self.w = torch.where(self.m != 0, w - rate * self.v, 0.0)
+            w, self.v, self.adam = updated(plan.recipe, rate, w, self.v, self.adam, g)
+            self.w = torch.where(self.m != 0, w, 0.0)
 
 
-def _runs(nets: NetBatch, dtype: torch.dtype) -> list[_Run]:
+def _runs(nets: NetBatch, recipe: Recipe, dtype: torch.dtype) -> list[_Run]:
     layout = Layout.of(nets)
     kinds = (nets.params, nets.momenta, nets.masks)
     flat = torch.stack([layout.pack(kind, _CPU, dtype) for kind in kinds], dim=1)
     states = {name: as_tensor(a).clone() for name, a in nets.state.items()}
+    adam = adam_of(nets, recipe, layout.size, _CPU, dtype)
     return [
-        _Run(i, nets.network, layout, flat[i], {name: a[i] for name, a in states.items()})
+        _Run(i, nets.network, layout, flat[i], _at(states, i), _at(adam, i))
         for i in range(len(nets))
     ]
 
 
+def _at(arrays: Arrays, index: int) -> Arrays:
+    return {name: a[index] for name, a in arrays.items()}
+
+
 def _gather(nets: NetBatch, runs: Sequence[_Run]) -> NetBatch:
     """The runs' networks as one batch of tensors."""
-    layout = runs[0].layout
     w, m, v = (
-        torch.stack([getattr(run, kind).detach() for run in runs]) for kind in ("w", "m", "v")
+        runs[0].layout.unpack(torch.stack([getattr(run, kind).detach() for run in runs]))
+        for kind in ("w", "m", "v")
     )
-    state = {name: torch.stack([run.state[name] for run in runs]) for name in runs[0].state}
-    return NetBatch(nets.network, layout.unpack(w), layout.unpack(m), layout.unpack(v), state)
+    state, adam = _stacked([run.state for run in runs]), _stacked([run.adam for run in runs])
+    return NetBatch(nets.network, w, m, v, state, adam)
+
+
+def _stacked(runs: Sequence[Arrays]) -> Arrays:
+    return {name: torch.stack([run[name] for run in runs]) for name in runs[0]}
