@@ -32,6 +32,12 @@ from combsearch.mask import NetShape
 
 LTH_RUNS = 5  # trainings, with a pruning between each two
 GMP_PRUNINGS = 199  # after which the schedule is at its end, of 200 equal intervals
+BY_ROUNDS = tuple(
+    f"{method}{scope}"
+    for method in ("sap", "lt", "one_shot")
+    for scope in ("", "_layer", "_neuron")
+)
+"""Methods whose rounds, and so their operations, are in no formula: their rows say them."""
 
 
 def samples(recipe: Recipe, points: int) -> int:
@@ -45,7 +51,8 @@ def expected_flops(
     """Operations of one method's run with its training (module docstring).
 
     Args:
-        method: ``dense``, ``lth``, ``gmp``; any other is as sparse from the start to the end.
+        method: ``dense``, ``lth``, ``gmp``; any other, none of ``BY_ROUNDS``, is as sparse from
+            the start to the end.
         shape: the dense network.
         kept: weights kept in the end, from 1 up.
         biases: biases kept in the end.

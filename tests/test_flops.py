@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from combsearch.baselines import METHODS
 from combsearch.config import Recipe
-from combsearch.flops import expected_flops, samples
+from combsearch.flops import BY_ROUNDS, expected_flops, samples
 from combsearch.mask import NetShape
 
 SHAPE = NetShape.parse("16,16,16")
@@ -50,3 +51,9 @@ def test_formulas() -> None:
     for method, runs in (("snip", 1), ("gmp", 1), ("rigl", 1), ("lth", 5)):
         assert at(method, 49, kept=560) == pytest.approx(runs * at("dense", 49), rel=1e-12)
     assert at("gmp", 0) < at("gmp", 1)
+
+
+def test_methods_without_a_formula_are_those_of_the_table() -> None:
+    here = ("baselines.sap:", "baselines.lt:", "baselines.one_shot:")
+    found = {name for name, where in METHODS.items() if any(part in where for part in here)}
+    assert found == set(BY_ROUNDS)

@@ -24,8 +24,8 @@ LAYERS = (
         "durable",
     ),
     (
-        "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "tasks",
-        "packed_masks", "rows", "prune_rows",
+        "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",
+        "tasks", "packed_masks", "rows", "prune_rows",
     ),
     (
         "enumeration", "store", "runfile", "shards", "frontier", "networks", "trainers",

@@ -14,6 +14,7 @@ from test_plots import assert_readable, found, texts
 from combsearch import plots
 from combsearch.baselines import METHODS
 from combsearch.errors import UsageError
+from combsearch.flops import BY_ROUNDS
 from combsearch.plots import methods as styles
 from combsearch.plots.scales import _accuracy, _height
 from combsearch.prune_config import NINE, PAPER_BUDGETS, PAPER_CELLS, PAPER_WIDTHS, RANDOM
@@ -265,10 +266,11 @@ def test_runs_that_all_collapsed_have_an_empty_figure() -> None:
 
 def test_every_method_has_a_look_of_its_own() -> None:
     found_looks = styles.looks([*METHODS])
-    assert set(found_looks) == {*ALL, "magnitude"}
-    assert len({(look.colour, look.marker, look.dashes) for look in found_looks.values()}) == 14
-    assert len({look.colour for look in found_looks.values()}) == 14
-    assert len({styles.method_name(name) for name in METHODS}) == 14
+    assert set(found_looks) == {*ALL, "magnitude", *BY_ROUNDS}
+    every = len(METHODS)
+    assert len({(look.colour, look.marker, look.dashes) for look in found_looks.values()}) == every
+    assert len({look.colour for look in found_looks.values()}) == every
+    assert len({styles.method_name(name) for name in METHODS}) == every
     assert not {look.colour for look in found_looks.values()} & {
         look.colour for look in styles.looks(["a:A", "b:B", "c:C", "d:D"]).values()
     }

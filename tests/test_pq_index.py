@@ -1,4 +1,4 @@
-"""combsearch.studies.pq_index: the formula to 60 digits, its range, and six properties."""
+"""combsearch.sparsity.pq_index: the formula to 60 digits, its range, and six properties."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from combsearch.errors import UsageError
-from combsearch.studies.pq_index import gini, pq_index, pq_limit
+from combsearch.sparsity.pq_index import gini, pq_index, pq_limit
 
 POWERS = [(0.5, 1), (1, 2), (0.25, 0.5), (2, 4), (0.1, 7), (1, 1.001), (0.01, 30)]
 FAIR = [(0.5, 1), (1, 2), (0.25, 1), (0.5, 2), (1, 1.5), (1, 4)]  # p <= 1 <= q

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pruners import dense
 
 from combsearch.cli import main
+from combsearch.pruning import flatten
 from combsearch.rng import RunKeys
 from combsearch.tasks.images import DataSet
 
@@ -84,10 +86,19 @@ def test_the_pq_index_in_python() -> None:
     rng = np.random.default_rng(0)
     w, mask = rng.normal(size=(3, 200)), rng.random((3, 200)) < 0.7
     names: dict[str, Any] = {"weights": w, "mask": mask}
-    exec(block("from combsearch.studies"), names)
+    exec(block("from combsearch.sparsity"), names)
     for name in ("rows", "unequal", "prune"):
         assert names[name].shape == (3,) and (names[name] > 0).all()
     assert (names["prune"] < 0.9 * mask.sum(axis=1)).all()
+
+
+def test_pruning_in_rounds() -> None:
+    nets, budget = dense("5,4", budgets=(9,), restarts=1)
+    names: dict[str, Any] = {"start": nets}
+    exec(block("from combsearch.baselines import get_pruner"), names)
+    assert set(names["left"]) == {"weight0", "weight1", "weight2"}
+    found = names["pruner"].prune(nets, budget())
+    assert (flatten(found, found.masks).sum(axis=1) == 9).all()
 
 
 def test_the_commands_of_image_data(

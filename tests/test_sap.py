@@ -1,4 +1,4 @@
-"""combsearch.studies.sap: theorem 2 by brute force, whole numbers, and what a round prunes."""
+"""combsearch.sparsity.sap: theorem 2 by brute force, whole numbers, and what a round prunes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from combsearch.errors import UsageError
-from combsearch.studies.pq_index import pq_index
-from combsearch.studies.sap import retain_at_least, retain_bound, sap_prune_count, tail_ratio
+from combsearch.sparsity.pq_index import pq_index
+from combsearch.sparsity.sap import retain_at_least, retain_bound, sap_prune_count, tail_ratio
 
 POWERS = [(0.5, 1), (1, 2), (0.25, 0.5), (2, 4), (0.1, 7), (0.9, 1.1)]
 

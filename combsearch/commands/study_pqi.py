@@ -9,8 +9,8 @@ import numpy as np
 
 from combsearch.commands.output import say
 from combsearch.commands.vector_file import read_vector
-from combsearch.studies.pq_index import gini, pq_index, pq_limit
-from combsearch.studies.sap import check_retained, retain_at_least, retain_bound, sap_prune_count
+from combsearch.sparsity.pq_index import gini, pq_index, pq_limit
+from combsearch.sparsity.sap import check_retained, retain_at_least, retain_bound, sap_prune_count
 
 
 def pqi_index_command(

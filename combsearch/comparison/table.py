@@ -22,7 +22,7 @@ from combsearch.comparison.published import (
 from combsearch.comparison.tries import PruneRun, Tries, methods_of, widths_of
 from combsearch.config import Recipe
 from combsearch.errors import UsageError
-from combsearch.flops import expected_flops
+from combsearch.flops import BY_ROUNDS, expected_flops
 from combsearch.mask import NetShape
 from combsearch.prune_rows import COLLAPSED, DIVERGED
 from combsearch.tasks import cubist_spiral
@@ -312,7 +312,7 @@ def _flops_row(group: Group, method: str, ours: float | None, biases: int | None
         "budget": FLOPS_BUDGET,
         "biases": biases,
         "flops": ours,
-        "formula": _formula(method, biases or 0) if known else None,
+        "formula": _formula(method, biases or 0) if known and method not in BY_ROUNDS else None,
         "paper": FLOPS.get(method) if known and not group.start else None,
         "place": FLOPS_PLACE,
     }

@@ -1,8 +1,9 @@
 """How each pruning method looks in every figure: colour, mark and dashes.
 
-Fourteen methods are more than colours can tell apart, so each has a mark of its own too, and
+Methods are more than colours can tell apart, so each of the nine has a mark of its own too, and
 figures name them beside their lines. The colours stay apart under the common colour-vision
 deficiencies together with their lightness; random masks, the naive floor, are grey and dashed.
+Pruning in rounds (SAP, LT, one-shot) has a hue a method, and a tint, mark and dash a scope.
 """
 
 from __future__ import annotations
@@ -24,6 +25,15 @@ _NAMES = {
     "synflow": "SynFlow",
     "prospr": "ProsPr",
     "magnitude": "magnitude",
+    "sap": "SAP",
+    "sap_layer": "SAP, layer",
+    "sap_neuron": "SAP, neuron",
+    "lt": "LT",
+    "lt_layer": "LT, layer",
+    "lt_neuron": "LT, neuron",
+    "one_shot": "one-shot",
+    "one_shot_layer": "one-shot, layer",
+    "one_shot_neuron": "one-shot, neuron",
     "random_uniform": "random, uniform",
     "random_epl": "random, EPL",
     "random_epf": "random, EPF",
@@ -68,6 +78,15 @@ _LOOKS = {
     "synflow": Look("#e6b800", "P"),
     "prospr": Look("#8c4a1f", "*"),
     "magnitude": Look("#e6550d", "H"),
+    "sap": Look("#c2185b", "o", (7, 1)),
+    "sap_layer": Look("#dd5e8f", "s", (4, 1, 1, 1)),
+    "sap_neuron": Look("#f0a3c0", "^", (2, 1)),
+    "lt": Look("#0f7c8a", "o", (7, 1)),
+    "lt_layer": Look("#4fb0bb", "s", (4, 1, 1, 1)),
+    "lt_neuron": Look("#9fd8de", "^", (2, 1)),
+    "one_shot": Look("#5e35b1", "o", (7, 1)),
+    "one_shot_layer": Look("#9474d4", "s", (4, 1, 1, 1)),
+    "one_shot_neuron": Look("#c8b6ea", "^", (2, 1)),
     "random_uniform": Look("#4f4f4f", "h", (4, 1.5), 0.8),
     "random_epl": Look("#6e6e6e", "d", (1.2, 1.2), 0.8),
     "random_epf": Look("#8d8d8d", ">", (5, 1.2, 1.2, 1.2), 0.8),

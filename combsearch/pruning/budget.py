@@ -105,6 +105,19 @@ class Budget:
         self.spent.position = stop
         return trained
 
+    def fit_some(self, nets: NetBatch, which: Integers) -> NetBatch:
+        """Train ``nets`` whole: those of these numbers only, in this order, as ``fit`` would."""
+        some = dataclasses.replace(
+            self,
+            weight_nonzeros=self.weight_nonzeros[which],
+            recipes=tuple(self.recipes[i] for i in which),
+            keys=self.keys[which],
+        )
+        trained = some.fit(nets)
+        self.spent.flops[which] += some.spent.flops
+        self.spent.position = some.spent.position
+        return trained
+
     def finish(self, nets: NetBatch) -> NetBatch:
         """``nets`` trained over the steps that the pruner's last ``fit`` left, all if none was."""
         if self.spent.position == self.total_steps:
@@ -162,7 +175,7 @@ def _twins(
 
 def _content(nets: NetBatch, index: int) -> bytes:
     whole = hashlib.blake2b(digest_size=16)
-    for arrays in (nets.params, nets.masks, nets.momenta, nets.state):
+    for arrays in (nets.params, nets.masks, nets.momenta, nets.state, nets.adam):
         for array in arrays.values():
             whole.update(np.ascontiguousarray(array[index]).tobytes())
     return whole.digest()

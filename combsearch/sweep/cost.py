@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 
+from combsearch.flops import BY_ROUNDS
+
+TRAIN_DENSE = ("lth", *BY_ROUNDS)
+"""Methods that train dense first, once for all budgets."""
+
 _STEP_SAMPLES = 128
 _STEPS = 19_500  # of the paper's recipe, for which the figures below were measured
 _WEIGHT_SECONDS = 1e-8  # of a core, a kept weight and step of 128 samples
@@ -18,7 +23,7 @@ def dense_seconds(method: str, weights: int, samples: float) -> float:
         weights: of the dense network.
         samples: of a training run.
     """
-    return _trained(weights, samples) if method == "lth" else 0.0
+    return _trained(weights, samples) if method in TRAIN_DENSE else 0.0
 
 
 def run_seconds(method: str, weights: int, budget: int, samples: float) -> float:
@@ -27,11 +32,14 @@ def run_seconds(method: str, weights: int, budget: int, samples: float) -> float
 
 
 def _weights_trained(method: str, weights: int, budget: int) -> float:
-    """Kept weights, the average over one training run (their sum over LTH's later ones)."""
+    """Kept weights, the average over one training run (their sum over later ones)."""
     if method == "gmp":  # K + (N - K)(1 - f)^3 has the mean K + (N - K) / 4
         return budget + (weights - budget) / 4
     if method == "lth":
         return weights * sum(math.pow(budget / weights, i / 4) for i in range(1, 5))
+    if method in BY_ROUNDS and not method.startswith("one_shot"):  # as rounds of a fifth each
+        rounds = int(math.log(budget / weights) / math.log(0.8))
+        return budget + weights * sum(0.8**i for i in range(1, rounds + 1))
     return budget
 
 

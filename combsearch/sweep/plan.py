@@ -29,7 +29,7 @@ from combsearch.search.initial import network_digest, with_leading_block
 from combsearch.search.plan import blame, check_counts, trainer_name
 from combsearch.store import Shard
 from combsearch.sweep.checks import check_budgets, check_initial, check_size
-from combsearch.sweep.cost import dense_seconds, run_seconds
+from combsearch.sweep.cost import TRAIN_DENSE, dense_seconds, run_seconds
 from combsearch.sweep.sources import short_digest, source_digests
 from combsearch.tasks import Task, load_task
 
@@ -38,7 +38,6 @@ NUMERICS = 1  # raised when a run of the same key, or the cut of chunks, would c
 SHARD_SECONDS = 40.0  # of a core
 _CHUNK = (72, 2**20)  # (runs, parameters) of a chunk, as far as it holds several budgets,
 _DENSE_CHUNK = (512, 2**23)  # and of a method that trains dense first, once for all of them
-_TRAIN_DENSE = ("lth",)
 _MOST_FLOATS = 2**24  # parameters trained at once: a larger rank goes in parts
 _MOST_RUNS = 10**6  # of one rank
 
@@ -258,7 +257,7 @@ class PrunePlan:
 
     def _chunk_ranks(self, group: Group) -> int:
         """Budgets of a chunk."""
-        runs, floats = _DENSE_CHUNK if group.method in _TRAIN_DENSE else _CHUNK
+        runs, floats = _DENSE_CHUNK if group.method in TRAIN_DENSE else _CHUNK
         return max(1, min(runs, floats // group.shape.parameters) // self.runs_per_rank)
 
 

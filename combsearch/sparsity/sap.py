@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.errors import UsageError
-from combsearch.studies.magnitudes import Floats, Logs
-from combsearch.studies.pq_index import check_powers, log_quotient
+from combsearch.sparsity.magnitudes import Floats, Logs
+from combsearch.sparsity.pq_index import check_powers, log_quotient
 
 _EPS = float(np.finfo(np.float64).eps)
 _ROOM = 64 * _EPS  # rounding of log(M_p / M_q) times p, with room
@@ -132,10 +132,7 @@ def sap_prune_count(
         UsageError: ``d`` is negative, ``r`` no number, ``gamma`` not from 0 up or ``beta``
             not from 0 to 1.
     """
-    if not 0 <= gamma < math.inf or not 0 <= beta <= 1:
-        raise UsageError(
-            f"gamma is {gamma:g} and beta {beta:g}: gamma must be from 0 up, beta from 0 to 1"
-        )
+    check_pruned(gamma, beta)
     entries, staying = np.asarray(d, dtype=np.float64), np.asarray(r, dtype=np.float64)
     for name, values in (("d", entries), ("r", staying)):
         bad = values[~(np.isfinite(values) & (values >= 0))]
@@ -146,6 +143,14 @@ def sap_prune_count(
     # d (1 - r/d) is d - r, exactly; the rounding of a product must not cost an entry.
     pruned = np.clip(gamma * (entries - staying), 0.0, beta * entries)
     return np.floor(pruned * (1 + 4 * _EPS)).astype(np.int64)
+
+
+def check_pruned(gamma: float, beta: float) -> None:
+    """UsageError unless ``gamma`` is from 0 up and finite, ``beta`` from 0 to 1."""
+    if not 0 <= gamma < math.inf or not 0 <= beta <= 1:
+        raise UsageError(
+            f"gamma is {gamma:g} and beta {beta:g}: gamma must be from 0 up, beta from 0 to 1"
+        )
 
 
 def check_retained(p: float, q: float, eta: float) -> None:

@@ -40,7 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.errors import UsageError
-from combsearch.studies.magnitudes import Floats, Logs, magnitudes_of
+from combsearch.sparsity.magnitudes import Floats, Logs, magnitudes_of
 
 GINI_SHIFT = 1e-7  # added to every magnitude, as in the authors' code
 
