@@ -9,5 +9,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+python="${PYTHON:-python3}"
+"$python" -c 'import numpy, torch' 2>/dev/null || {
+    echo "gpu_check: '$python' has no PyTorch and numpy; name one that has: PYTHON=/path/to/python3" >&2
+    exit 2
+}
 # Compiled kernels stay in the folder of this machine's user unless COMBSEARCH_CACHE says otherwise.
-exec timeout 570 "${PYTHON:-python3}" -m combsearch bench --gpu -o "${OUT:-results/gpu}" "$@"
+exec timeout 570 "$python" -m combsearch bench --gpu -o "${OUT:-results/gpu}" "$@"
