@@ -16,6 +16,8 @@ import numpy as np
 
 from combsearch import cli
 from combsearch.config import SearchConfig
+from combsearch.search.mask_plan import MaskPlan
+from combsearch.search_config import Phase2Config
 
 
 def write_task(path: Path, points: int = 96) -> Path:
@@ -133,3 +135,12 @@ def tree(folder: Path) -> dict[str, bytes]:
 def flags(**settings: Any) -> Sequence[str]:
     """``batch_size=16`` as ``--batch-size=16``."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+
+
+def phase2(**changes: Any) -> MaskPlan:
+    """The plan of a small run of phase two on the task of ``write_task``."""
+    given: dict[str, Any] = {
+        "task": "clouds.csv", "shape": "2,2", "target": 0.9, "restarts": 3, "epochs": 5,
+        "batch_size": 16, "cells": ("0.05:cosine", "0.1:step"),
+    }  # fmt: skip
+    return MaskPlan.of(Phase2Config(**given | changes))

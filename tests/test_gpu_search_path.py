@@ -19,7 +19,7 @@ import seated
 import torch
 from engine_work import SHARDS
 from gpu_fakes import WAVE, FakeCuda, pretend
-from searching import combsearch, finish, python, run_json, write_task
+from searching import combsearch, finish, phase2, python, run_json, write_task
 
 from combsearch import cli
 from combsearch.engines import SHARING, InlineEngine, LocalEngine, ThreadEngine, local_engine
@@ -55,14 +55,6 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_task(tmp_path / "clouds.csv")
     return tmp_path
-
-
-def phase2(**changes: Any) -> MaskPlan:
-    given: dict[str, Any] = {
-        "task": "clouds.csv", "shape": "2,2", "target": 0.9, "restarts": 3, "epochs": 5,
-        "batch_size": 16, "cells": ("0.05:cosine", "0.1:step"),
-    }  # fmt: skip
-    return MaskPlan.of(Phase2Config(**given | changes))
 
 
 # ---- what is trained at once ----------------------------------------------------------
@@ -356,7 +348,7 @@ def test_a_process_whose_gpu_runs_out_of_memory_gives_up_its_shard() -> None:
 
 @pytest.mark.parametrize("error", [UsageError("bad"), KeyboardInterrupt()])
 def test_threads_end_with_the_search_however_it_ends(error: BaseException) -> None:
-    before, told, begun = threading.active_count(), [], threading.Event()
+    before, told, begun = set(threading.enumerate()), [], threading.Event()
 
     def work(shard: Shard) -> None:
         if shard.first == 0:
@@ -382,7 +374,8 @@ def test_threads_end_with_the_search_however_it_ends(error: BaseException) -> No
         next(results)
         begun.wait(10)
         results.close()  # as an exception in the loop over it does
-    assert len(told) in (1, 2) and threading.active_count() == before
+    # None is left; one of an earlier pool may have ended meanwhile.
+    assert len(told) in (1, 2) and set(threading.enumerate()) <= before
 
 
 def test_only_threads_of_an_engine_that_ends_give_way() -> None:

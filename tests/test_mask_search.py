@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from naive import accuracy_of_mlp
-from searching import combsearch, finish, gone, run_json, write_task
+from searching import combsearch, finish, gone, phase2, run_json, write_task
 
 from combsearch import cli
 from combsearch.canonical import canonical_form
@@ -43,14 +43,6 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_task(tmp_path / "clouds.csv")
     return tmp_path
-
-
-def phase2(**changes: Any) -> MaskPlan:
-    given: dict[str, Any] = {
-        "task": "clouds.csv", "shape": "2,2", "target": 0.9, "restarts": 3, "epochs": 5,
-        "batch_size": 16, "cells": ("0.05:cosine", "0.1:step"),
-    }  # fmt: skip
-    return MaskPlan.of(Phase2Config(**given | changes))
 
 
 def exhaust(**changes: Any) -> MaskPlan:
