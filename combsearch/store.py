@@ -27,6 +27,7 @@ import pyarrow as pa
 from combsearch import durable, runfile
 from combsearch.durable import write_bytes, write_json
 from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
+from combsearch.pqi_rows import PQI_ROWS
 from combsearch.prune_rows import PRUNE_ROWS
 from combsearch.registry import nearest
 from combsearch.rows import ROWS, SEARCH_ROWS, RowKind, canonical, conform, digest, rows_table
@@ -65,7 +66,7 @@ R = TypeVar("R")
 
 _COMBINED_ROWS = 1 << 22  # below it, many little chunks are worth copying into one
 _READERS = min(8, os.cpu_count() or 1)
-_KINDS = {"prune": PRUNE_ROWS}  # by command; all others save SEARCH_ROWS
+_KINDS = {"prune": PRUNE_ROWS, "study pqi": PQI_ROWS}  # by command; all others save SEARCH_ROWS
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ LAYERS = (
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",
         "tasks", "packed_masks", "rows", "prune_rows",
+        "pqi_rows",
     ),
     (
         "enumeration", "store", "runfile", "shards", "frontier", "networks", "trainers",

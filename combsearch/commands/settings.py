@@ -20,7 +20,7 @@ from combsearch.errors import UsageError
 from combsearch.registry import nearest
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_SPEAKER = re.compile(r"^(search|prune|recipe|\w+Config|Options): ")  # who speaks in an error
+_SPEAKER = re.compile(r"^(search|prune|pqi|recipe|\w+Config|Options): ")  # who speaks in an error
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -126,11 +126,11 @@ def _typed(value: Any, default: Any) -> Any:
 
 
 def _item(item: Any, kind: type) -> Any:
-    """An item of a list, text from a flag or a variable, as a ``kind``."""
-    if kind is int and isinstance(item, str):
-        found = _from_text(item, int)
-        if not isinstance(found, int):
-            raise UsageError(f"{item!r} is not {_KINDS[int]}")
+    """An item of a list, text from a flag or a variable, as a ``kind`` of number."""
+    if kind in (int, float) and isinstance(item, str):
+        found = _from_text(item, kind)
+        if not isinstance(found, kind):
+            raise UsageError(f"{item!r} is not {_KINDS[kind]}")
         return found
     return item
 

@@ -9,6 +9,10 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from combsearch.commands.arguments import search_options
+from combsearch.commands.settings import command_settings
+from combsearch.studies.pqi.config import PqiConfig
+
 if TYPE_CHECKING:  # argparse gives the type no public name
     Commands: TypeAlias = argparse._SubParsersAction[Any]
 
@@ -20,7 +24,8 @@ def add_studies(commands: Commands) -> None:
     ``parser`` (itself), as those of other commands do.
     """
     names = _group(commands, "study", "STUDY", "side studies: of a vector or a network's weights")
-    pqi = _group(names, "pqi", "ACTION", "PQ index: how compressible weights are")
+    text = "PQ index: how compressible the weights of networks are while they are pruned"
+    pqi = _runs(names, "pqi", "study_pqi_run", _pqi, PqiConfig, text)
     text = "PQ index and Gini of a vector, and how many of its entries must stay"
     _index_options(_leaf(pqi, "index", "study_pqi", _pqi_index, text))
 
@@ -29,6 +34,20 @@ def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
     """A command that has commands."""
     group = _parser(commands, name, text)
     return group.add_subparsers(metavar=metavar, dest=metavar.lower(), required=True)
+
+
+def _runs(
+    commands: Commands,
+    name: str,
+    module: str,
+    function: Callable[[argparse.Namespace], None],
+    kind: type,
+    text: str,
+) -> Commands:
+    """A command that runs a study with a configuration of class ``kind``, and has commands."""
+    study = _leaf(commands, name, module, function, text)
+    search_options(study, kind)
+    return study.add_subparsers(metavar="[ACTION]", dest="action", required=False)
 
 
 def _leaf(
@@ -62,6 +81,13 @@ def _index_options(index: argparse.ArgumentParser) -> None:
         shown = f"{text} (default {default:g})"
         index.add_argument(f"--{name}", type=float, default=default, metavar="X", help=shown)
     index.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _pqi(given: argparse.Namespace) -> None:
+    from combsearch.commands.study_pqi_run import pqi_command
+
+    settings = command_settings("pqi", PqiConfig, vars(given))
+    pqi_command(settings.config, settings.options)
 
 
 def _pqi_index(given: argparse.Namespace) -> None:

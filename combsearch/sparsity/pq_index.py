@@ -35,6 +35,7 @@ log M_q:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -74,9 +75,35 @@ def pq_index(
         UsageError: unless 0 < p < q, or the mask or the axis does not fit.
     """
     check_powers(p, q)
+    return np.asarray(pq_indices(w, [(p, q)], kept, axis)[..., 0])
+
+
+def pq_indices(
+    w: npt.ArrayLike,
+    pairs: Sequence[tuple[float, float]],
+    kept: npt.ArrayLike | None = None,
+    axis: int | None = -1,
+) -> Floats:
+    """``pq_index`` at several pairs (p, q), quicker than one by one.
+
+    Returns:
+        Float64 [..., pair]: ``[..., i]`` is the index of each vector at ``pairs[i]``, bit for
+        bit that of ``pq_index``.
+
+    Raises:
+        UsageError: as ``pq_index``.
+    """
+    for p, q in pairs:
+        check_powers(p, q)
     logs = Logs.of(w, kept, axis)
-    index = np.clip(-np.expm1(log_quotient(logs, p, q)), 0.0, pq_limit(logs.sizes, p, q))
-    return np.where(logs.broken, np.nan, index) + 0.0  # no negative zero
+    means = {power: logs.log_mean(power) for power in sorted({t for pair in pairs for t in pair})}
+    with np.errstate(invalid="ignore"):  # of vectors that are all 0
+        quotients = [means[p] - means[q] for p, q in pairs]
+    found = [
+        _index(logs, quotient, pq_limit(logs.sizes, p, q))
+        for quotient, (p, q) in zip(quotients, pairs, strict=True)
+    ]
+    return np.stack(found, axis=-1) if found else np.zeros((*logs.sizes.shape, 0))
 
 
 def pq_limit(d: npt.ArrayLike, p: float, q: float) -> Floats:
@@ -129,5 +156,14 @@ def check_powers(p: float, q: float) -> None:
 def log_quotient(logs: Logs, p: float, q: float) -> Floats:
     """log(M_p / M_q) of each vector, at most 0 but for rounding; 0 where all is 0."""
     with np.errstate(invalid="ignore"):
-        quotient = logs.log_mean(p) - logs.log_mean(q)
+        return _known(logs, logs.log_mean(p) - logs.log_mean(q))
+
+
+def _index(logs: Logs, quotient: Floats, limit: Floats) -> Floats:
+    """PQ index of each vector by log(M_p / M_q), which may be NaN where ``logs`` knows better."""
+    index = np.clip(-np.expm1(_known(logs, quotient)), 0.0, limit)
+    return np.where(logs.broken, np.nan, index) + 0.0  # no negative zero
+
+
+def _known(logs: Logs, quotient: Floats) -> Floats:
     return np.where(logs.empty | logs.broken, 0.0, quotient)

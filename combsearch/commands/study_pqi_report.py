@@ -1,0 +1,88 @@
+"""What a run of ``combsearch study pqi`` reports: how far each method prunes, as JSON and text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from combsearch.studies.pqi.plan import PqiPlan
+from combsearch.studies.pqi.table import Curve, curves, method_name
+
+TOLERANCE = 0.01
+"""Accuracy below that of the dense network that still counts as kept up."""
+
+
+def make_report(plan: PqiPlan, rows: pa.Table, folder: Path) -> dict[str, Any]:
+    """The report of a run, finished or not."""
+    found = curves(rows, plan.config.grid)
+    return {
+        "command": "study pqi",
+        "run_folder": str(folder),
+        "config": plan.config.to_json(),
+        "parameters": int(sum(a[0].size for a in plan.network.init(plan.keys(0, 1)).values())),
+        "prunable": int(rows["weights"][0].as_py()) if len(rows) else None,
+        "finished": len(rows) == plan.runs,
+        "rows": len(rows),
+        "rows_left": plan.runs - len(rows),
+        "diverged": sum(status == "diverged" for status in rows["status"].to_pylist()),
+        "tolerance": TOLERANCE,
+        "chains": [_chain(curve) for curve in found],
+    }
+
+
+def _chain(curve: Curve) -> dict[str, Any]:
+    accuracy, spread = curve.columns["accuracy"]
+    share = curve.columns["kept_share"][0]
+    good = np.flatnonzero(accuracy >= accuracy[0] - TOLERANCE)
+    smallest = good[np.argmin(share[good])] if len(good) else None
+    return {
+        "method": method_name(curve.who),
+        "scope": curve.who["scope"],
+        "rounds": int(curve.rounds[-1]),
+        "dense_accuracy": _number(accuracy[0]),
+        "smallest_share": None if smallest is None else _number(share[smallest]),
+        "smallest_round": None if smallest is None else int(curve.rounds[smallest]),
+        "last_share": _number(share[-1]),
+        "last_accuracy": _number(accuracy[-1]),
+        "last_spread": _number(spread[-1]),
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def report_text(report: dict[str, Any]) -> str:
+    """The report for a reader."""
+    config = report["config"]
+    state = "" if report["finished"] else f", {report['rows_left']} left"
+    lines = [
+        f"{config['network']} on {config['task']}: {report['rows']} rows{state}, {config['seeds']}"
+        f" seeds, in {report['run_folder']}",
+        "accuracy on held-out points (mean over seeds); weights left where it is within"
+        f" {100 * report['tolerance']:g} point of the dense network's, and after the last round",
+    ]
+    if report["diverged"]:
+        lines.append(f"{report['diverged']} rows diverged and do not count")
+    lines.append(
+        f"{'method':<22}{'scope':<8}{'dense':>7}{'kept up to':>12}{'last':>9}{'accuracy':>10}"
+    )
+    lines += [_line(chain) for chain in report["chains"]]
+    return "\n".join(lines)
+
+
+def _line(chain: dict[str, Any]) -> str:
+    names = ("dense_accuracy", "smallest_share", "last_share", "last_accuracy")
+    return _aligned(chain["method"], chain["scope"], *(_percent(chain[name]) for name in names))
+
+
+def _aligned(method: str, scope: str, *cells: str) -> str:
+    return f"{method:<22}{scope:<8}" + "".join(f"{cell:>11}" for cell in cells)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.4g}%"

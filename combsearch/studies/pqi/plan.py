@@ -1,0 +1,182 @@
+"""What a run of the study trains: the task, the network, the chains, and who the run is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from combsearch.config import changed
+from combsearch.errors import UsageError
+from combsearch.mask import MaskBatch, NetShape
+from combsearch.nets import MLP, NetBatch, Network
+from combsearch.networks import NETWORKS, Dense, ImageNetwork, get_network
+from combsearch.registry import nearest
+from combsearch.rng import RunKeys
+from combsearch.studies.pqi.chains import Chain, chains_of
+from combsearch.studies.pqi.config import PqiConfig
+from combsearch.tasks import Task, load_task
+from combsearch.tasks.images import DATA_SETS, load_images
+from combsearch.trainers import get_trainer
+from combsearch.trainers.base import Trainer, fused_obstacle
+
+NUMERICS = 1  # raised when a run of the same key would change
+
+
+@dataclass(frozen=True, eq=False)
+class PqiPlan:
+    """Everything that a run will train.
+
+    Attributes:
+        config: the configuration.
+        task: the task that it names, cut to its points.
+        test: the points that accuracy is measured on: held out where the task has such.
+        network: one network.
+        chains: those of one seed.
+        trainer: its name; never ``auto``.
+    """
+
+    config: PqiConfig
+    task: Task
+    test: Task
+    network: Network
+    chains: tuple[Chain, ...]
+    trainer: str
+
+    @classmethod
+    def of(cls, config: PqiConfig) -> PqiPlan:
+        """Load the task, make the network, choose the trainer.
+
+        Raises:
+            UsageError: one of them cannot be, or they do not fit each other.
+        """
+        if config.task in DATA_SETS:
+            images = load_images(config.task)
+            task = images.task()
+            network = _image_network(config.network, images.x.shape[1:], images.classes)
+        else:
+            task = load_task(config.task)
+            network = _mlp(config.network, task)
+        task = _cut(task, config.points)
+        if config.recipe().steps_per_epoch(task.points) == 0:
+            raise UsageError(
+                f"batch_size {config.batch_size} is more than the {task.points} points of"
+                f" {task.name!r}"
+            )
+        if config.checkpoint == "best" and task.x_test is None:
+            raise UsageError(
+                f"task {task.name!r} has no test points, by which the best epoch is chosen;"
+                " take --checkpoint last"
+            )
+        trainer = _trainer_name(config, network, task)
+        return cls(config, task, held_out(task), network, chains_of(config), trainer)
+
+    def get_trainer(self) -> Trainer:
+        """The trainer, made anew."""
+        return get_trainer(self.trainer)
+
+    @property
+    def runs(self) -> int:
+        """Rows of the whole run."""
+        return (self.config.rounds + 1) * self.config.seeds * len(self.chains)
+
+    def keys(self, seed: int, count: int) -> RunKeys:
+        """Keys of ``count`` networks of a seed: they share initial weights and minibatches.
+
+        A seed is a block of its own, so that its minibatches are others than those of the next.
+        """
+        cell = self.config.recipe().cell
+        mask = _key_of(self.network)
+        return RunKeys.make(
+            self.config.seed, np.full(count, mask), [cell] * count, np.full(count, seed), block=1
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What the rows are and which there are, as JSON."""
+        settings = changed(self.config)
+        settings.pop("trainer", None)  # ``auto`` and what it stands for make one run
+        return {
+            "command": "study pqi",
+            "config": settings,
+            "task_digest": self.task.digest(),
+            "trainer": self.trainer,
+            "numerics": NUMERICS,
+        }
+
+    def name(self) -> str:
+        """A run's name made from its configuration, so that the same command finds it."""
+        what = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{self.task.name}-{self.config.network}")[:60]
+        settings = dataclasses.replace(self.config, trainer=self.trainer)
+        return f"pqi-{what}-{settings.digest()[:8]}"
+
+
+def held_out(task: Task) -> Task:
+    """The held-out points of ``task`` as a task; ``task`` itself where there are none."""
+    if task.x_test is None or task.y_test is None:
+        return task
+    return Task(f"{task.name}, test", task.x_test, task.y_test, classes=task.classes)
+
+
+def hidden_widths(text: str) -> tuple[int, ...] | None:
+    """``"128,256"`` as (128, 256); None where that is no list of widths."""
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        return None
+    widths = tuple(int(part) for part in parts)
+    if min(widths) < 1:
+        raise UsageError(f"network {text!r}: each hidden width must be from 1 up")
+    return widths
+
+
+def _image_network(name: str, image_shape: tuple[int, ...], classes: int) -> Network:
+    widths = hidden_widths(name)
+    channels, height, width = image_shape
+    if widths is not None:
+        return ImageNetwork(Dense(widths), (channels, height, width), classes)
+    return get_network(name, (channels, height, width), classes)
+
+
+def _mlp(name: str, task: Task) -> MLP:
+    widths = hidden_widths(name)
+    if widths is None:
+        found = f"network {name!r} is not a list of hidden widths such as 16,16,16"
+        if name in NETWORKS:
+            raise UsageError(
+                f"{found}: {name} takes images, and task {task.name!r} has points of"
+                f" {task.inputs} numbers; its networks are MLPs"
+            )
+        raise UsageError(f"{found}{nearest(name, NETWORKS)}, which task {task.name!r} needs")
+    outputs = 1 if task.classes == 2 else task.classes
+    return MLP(NetShape.from_hidden(widths, task.inputs, outputs), max(widths))
+
+
+def _key_of(network: Network) -> np.uint64:
+    if isinstance(network, MLP):
+        return np.uint64(MaskBatch.dense_of(network.shape).keys()[0])
+    return np.uint64(0)
+
+
+def _cut(task: Task, points: int) -> Task:
+    """``task`` with its first ``points`` training points; 0 takes all."""
+    if points > task.points:
+        raise UsageError(f"points is {points}, task {task.name!r} has {task.points}")
+    if not points or points == task.points:
+        return task
+    return dataclasses.replace(task, x=task.x[:points], y=task.y[:points])
+
+
+def _trainer_name(config: PqiConfig, network: Network, task: Task) -> str:
+    """The trainer that the configuration stands for; the best epoch is seen between steps."""
+    nets = NetBatch.create(network, RunKeys.make(0, [], [], []))
+    obstacle = fused_obstacle(nets, task, None, config.recipe())
+    if config.checkpoint == "best":
+        obstacle = "it runs all steps in one call, so that no best epoch is seen"
+    if config.trainer == "auto":
+        return "vmap" if obstacle else "sparse"
+    name = get_trainer(config.trainer).name
+    if name in ("cuda", "fused", "sparse") and obstacle is not None:
+        raise UsageError(f"trainer {name!r} cannot do this: {obstacle}; 'vmap' and 'loop' can")
+    return name

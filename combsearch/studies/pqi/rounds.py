@@ -1,0 +1,214 @@
+"""One round of all chains of a seed: train from the initial weights, measure, prune.
+
+Needs numpy and torch only, so that it also runs where rows cannot be saved.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from combsearch.connectivity import effective_nonzeros, nonzeros
+from combsearch.nets import MLP, NetBatch
+from combsearch.sparsity.rounds import prune_round
+from combsearch.sparsity.rules import Bits
+from combsearch.studies.pqi.chains import SETTINGS
+from combsearch.studies.pqi.measure import Measured, measured
+from combsearch.studies.pqi.plan import PqiPlan
+from combsearch.trainers.best import BestEpoch
+
+Words = npt.NDArray[np.uint64]
+Masks = dict[str, Bits]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """n networks after the training of a round.
+
+    Attributes:
+        accuracy: float64 [net], on test points, after the last epoch.
+        diverged: bool [net], a parameter or a logit was not finite then.
+        checkpoint: the networks that are measured and pruned, as numpy arrays.
+        best_accuracy: float64 [net], theirs.
+        best_epoch: int64 [net], when they were taken.
+    """
+
+    accuracy: npt.NDArray[np.float64]
+    diverged: Bits
+    checkpoint: NetBatch
+    best_accuracy: npt.NDArray[np.float64]
+    best_epoch: npt.NDArray[np.int64]
+
+    def __getitem__(self, index: npt.NDArray[np.intp]) -> Trained:
+        return Trained(
+            self.accuracy[index],
+            self.diverged[index],
+            self.checkpoint[index],
+            self.best_accuracy[index],
+            self.best_epoch[index],
+        )
+
+
+def dense_masks(plan: PqiPlan) -> Masks:
+    """Masks of all chains of a seed before the first round: bool [chain, ...], all true."""
+    one = plan.network.init(plan.keys(0, 1))
+    count = len(plan.chains)
+    return {name: np.ones((count, *one[name].shape[1:]), np.bool_) for name in _names(plan)}
+
+
+def pack(masks: Masks) -> Words:
+    """Masks [chain, ...] as words uint64 [chain, word]: bits, lowest first, tensor by tensor."""
+    bits = np.concatenate([mask.reshape(len(mask), -1) for mask in masks.values()], axis=1)
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
+    return np.ascontiguousarray(packed).view("<u8").astype(np.uint64)
+
+
+def unpack(words: Words, like: Masks) -> Masks:
+    """The inverse of ``pack``, of masks with the shapes of ``like``."""
+    octets = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
+    bits = np.unpackbits(octets, axis=1, bitorder="little").astype(np.bool_)
+    found, start = {}, 0
+    for name, mask in like.items():
+        size = int(np.prod(mask.shape[1:]))
+        found[name] = bits[:, start : start + size].reshape(len(words), *mask.shape[1:])
+        start += size
+    return found
+
+
+def run_round(
+    plan: PqiPlan, seed: int, number: int, masks: Masks, dense: NetBatch | None
+) -> tuple[dict[str, Any], NetBatch]:
+    """The columns of ``pqi_rows`` for all chains of a seed in one round, and the checkpoints.
+
+    Args:
+        plan: what is trained.
+        seed: number of the seed.
+        number: of the round, 0 for the dense networks.
+        masks: name -> bool [chain, ...], what is left of each chain.
+        dense: the checkpoint of the dense network, one; None in round 0.
+    """
+    began = time.perf_counter()
+    words = pack(masks)
+    # Chains that are alike are trained once: all in round 0, some in the next.
+    _, first, place = np.unique(words, axis=0, return_index=True, return_inverse=True)
+    place = place.reshape(-1)
+    start = networks(plan, seed, {name: mask[first] for name, mask in masks.items()})
+    trained = train(plan, start, seed)
+    sizes = measured(trained.checkpoint, plan.config.grid_pairs())
+    counted = _counted(trained.checkpoint)
+    trained, counted = trained[place], counted[:, place]
+    left = _pruned(plan, trained.checkpoint, masks, dense)
+    pruned = _masked(trained.checkpoint, left)
+    columns = {
+        **_who(plan, seed, number),
+        "accuracy": trained.accuracy,
+        "best_accuracy": trained.best_accuracy,
+        "best_epoch": trained.best_epoch,
+        "pruned_accuracy": plan.get_trainer().score(pruned, plan.test).accuracy,
+        "status": np.where(trained.diverged, "diverged", "ok"),
+        "weights": _count(dense_masks(plan)),
+        "kept": _count(masks),
+        "left": _count(left),
+        "nonzeros": counted[0],
+        "effective": counted[1],
+        **_measures([sizes[i] for i in place]),
+        "mask": list(pack(left)),
+        "seconds": np.full(len(place), (time.perf_counter() - began) / len(place)),
+    }
+    return columns, trained.checkpoint
+
+
+def networks(plan: PqiPlan, seed: int, masks: Masks) -> NetBatch:
+    """Initial networks of a seed under masks bool [net, ...].
+
+    A bias of an MLP of the searches goes with its neuron, as there.
+    """
+    count = len(next(iter(masks.values())))
+    named: dict[str, Any] = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
+    if isinstance(plan.network, MLP):
+        for name, mask in masks.items():
+            bias = name.replace("weight", "bias")
+            named[bias] = np.asarray(mask.any(axis=2), np.float32)
+    return NetBatch.create(plan.network, plan.keys(seed, count), named)
+
+
+def train(plan: PqiPlan, nets: NetBatch, seed: int) -> Trained:
+    """Train n networks of a seed for one round."""
+    trainer, recipe = plan.get_trainer(), plan.config.recipe()
+    best = BestEpoch(plan.task, recipe) if plan.config.checkpoint == "best" else None
+    last = trainer.fit(nets, plan.task, recipe, plan.keys(seed, len(nets)), on_step=best)
+    scores = trainer.score(last, plan.test)
+    if best is None:
+        epoch = np.full(len(nets), recipe.epochs - 1, np.int64)
+        return Trained(scores.accuracy, scores.diverged, last, scores.accuracy, epoch)
+    return Trained(scores.accuracy, scores.diverged, best.nets(), best.accuracy, best.epoch)
+
+
+def _pruned(plan: PqiPlan, trained: NetBatch, masks: Masks, dense: NetBatch | None) -> Masks:
+    """What the round leaves of each chain: name -> bool [chain, ...]."""
+    names = _names(plan)
+    left: dict[str, list[Bits]] = {name: [] for name in names}
+    for place, chain in enumerate(plan.chains):
+        source = dense if dense is not None and chain.by_dense else trained[_at(place)]
+        own = {name: mask[_at(place)] for name, mask in masks.items()}
+        for name, mask in prune_round(source.params, own, names, chain.rule, chain.scope).items():
+            left[name].append(mask)
+    return {name: np.concatenate(parts) for name, parts in left.items()}
+
+
+def _at(place: int) -> npt.NDArray[np.intp]:
+    return np.array([place])
+
+
+def _masked(nets: NetBatch, masks: Masks) -> NetBatch:
+    """``nets`` under masks that keep less."""
+    named = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
+    params = {name: a * named[name] if name in named else a for name, a in nets.params.items()}
+    return NetBatch(nets.network, params, {**nets.masks, **named}, nets.momenta, nets.state)
+
+
+def _names(plan: PqiPlan) -> tuple[str, ...]:
+    return plan.network.prunable
+
+
+def _count(masks: Masks) -> npt.NDArray[np.int64]:
+    """Weights kept: int64 [chain]."""
+    kept = [mask.reshape(len(mask), -1).sum(axis=1) for mask in masks.values()]
+    return np.asarray(np.sum(kept, axis=0, dtype=np.int64))
+
+
+def _counted(nets: NetBatch) -> npt.NDArray[np.int64]:
+    """Nonzeros and effective nonzeros: int64 [2, net], -1 where a search does not count so."""
+    if not isinstance(nets.network, MLP):
+        return np.full((2, len(nets)), -1, np.int64)
+    return np.stack([nonzeros(nets), effective_nonzeros(nets)])
+
+
+def _who(plan: PqiPlan, seed: int, number: int) -> dict[str, Any]:
+    chains = plan.chains
+    first = (number * plan.config.seeds + seed) * len(chains)
+    return {
+        "rank": np.arange(first, first + len(chains)),
+        "round": number,
+        "method": [chain.method for chain in chains],
+        "scope": [chain.scope for chain in chains],
+        **{name: [chain.settings()[name] for chain in chains] for name in SETTINGS},
+        "cell": plan.config.recipe().cell,
+        "restart": seed,
+    }
+
+
+def _measures(sizes: list[Measured]) -> dict[str, Any]:
+    return {
+        "pqi": [one.pqi for one in sizes],
+        "retain": [one.retain for one in sizes],
+        "gini": [one.gini for one in sizes],
+        "layer_kept": [one.layer_kept for one in sizes],
+        "layer_pqi": [one.layer_pqi.reshape(-1) for one in sizes],
+        "layer_gini": [one.layer_gini for one in sizes],
+    }
