@@ -45,12 +45,16 @@ class BestEpoch:
         self.accuracy: npt.NDArray[np.float64] = np.zeros(0)
         self.epoch: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 
+    def wants(self, step: int) -> bool:
+        """Whether ``step`` ends an epoch; it does nothing after others."""
+        return (step + 1) % self._per_epoch == 0
+
     def __call__(self, step: int, nets: NetBatch) -> None:
         """Score ``nets`` if ``step`` ends an epoch, and keep those that were never better."""
-        epoch, place = divmod(step + 1, self._per_epoch)
-        if place:
+        if not self.wants(step):
             return
-        found = score(nets, self._test, next(iter(nets.params.values())).device).accuracy
+        device = next(iter(nets.params.values())).device
+        found = score(nets, self._test, device).accuracy
         if self._network is None:
             self.accuracy, self.epoch = np.full(len(nets), -1.0), np.zeros(len(nets), np.int64)
             self._kept = {
@@ -58,11 +62,32 @@ class BestEpoch:
             }
         self._network = nets.network
         better = np.flatnonzero(found > self.accuracy)
-        self.accuracy[better], self.epoch[better] = found[better], epoch - 1
+        self.accuracy[better], self.epoch[better] = found[better], step // self._per_epoch
         for kind, arrays in self._kept.items():
             for name, a in arrays.items():
-                index = as_tensor(better, a.device)
-                a[index] = getattr(nets, kind)[name][index]
+                arrays[name] = a.to(device)  # where ``resume`` left it elsewhere
+                index = as_tensor(better, device)
+                arrays[name][index] = getattr(nets, kind)[name][index]
+
+    def resume(
+        self,
+        nets: NetBatch,
+        accuracy: npt.NDArray[np.float64],
+        epoch: npt.NDArray[np.int64],
+    ) -> None:
+        """Go on from what another one kept, such as one of an interrupted process.
+
+        Args:
+            nets: its ``nets()``.
+            accuracy: float64 [net], its ``accuracy``.
+            epoch: int64 [net], its ``epoch``.
+        """
+        self._network = nets.network
+        self._kept = {
+            kind: {name: as_tensor(a).clone() for name, a in getattr(nets, kind).items()}
+            for kind in _KEPT
+        }
+        self.accuracy, self.epoch = np.array(accuracy), np.array(epoch)
 
     def nets(self) -> NetBatch:
         """The networks after their best epochs, as numpy arrays, momenta 0.

@@ -1,51 +1,119 @@
-"""Networks in files of the run folder: the dense ones, which one-shot pruning goes by.
+"""Networks in files of a run folder, so that nothing much is lost to an interruption.
 
-``dense/<seed>.npz`` holds the parameters and the state of one network, arrays only. A file
-that is damaged counts as none: it is computed again.
+``dense/<seed>.npz`` is the checkpoint of a dense network, which one-shot pruning goes by.
+``halfway/<seed>-<round>.npz`` is a round in the middle of its training, until its rows are
+saved. Both hold arrays only, and a file that is damaged or of something else counts as none:
+it is computed again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import time
 import zipfile
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from combsearch import durable
 from combsearch.nets import Arrays, NetBatch, Network
 
-_BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError)
+_BROKEN = (
+    OSError, ValueError, KeyError, EOFError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+_KINDS = ("params", "masks", "momenta", "state", "adam")
 
 
 def keep_dense(root: Path, seed: int, nets: NetBatch) -> None:
     """Write the dense network of a seed, a batch of one (numpy)."""
-    arrays = {f"param.{name}": a for name, a in nets.params.items()}
-    arrays |= {f"state.{name}": a for name, a in nets.state.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    durable.make_folder(root / "dense")
-    durable.write_bytes(_path(root, seed), buffer.getbuffer())
+    _write(_dense_path(root, seed), nets_arrays("", nets))
 
 
 def kept_dense(root: Path, seed: int, network: Network) -> NetBatch | None:
     """The dense network of a seed, or None where there is no sound file."""
+    arrays = _read(_dense_path(root, seed))
+    return None if arrays is None else nets_from("", network, arrays)
+
+
+@dataclass
+class Halfway:
+    """The file of a round that is being trained.
+
+    Attributes:
+        path: of the file.
+        seconds: between two writings.
+    """
+
+    path: Path
+    seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        self._last = time.monotonic()
+
+    @classmethod
+    def of(cls, root: Path, seed: int, number: int) -> Halfway:
+        """That of a round in a run folder."""
+        return cls(root / "halfway" / f"{seed}-{number}.npz")
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self._last >= self.seconds
+
+    def write(self, arrays: dict[str, Any]) -> None:
+        """Replace what is there."""
+        _write(self.path, arrays)
+        self._last = time.monotonic()
+
+    def read(self) -> dict[str, Any] | None:
+        """What was written last, or None."""
+        return _read(self.path)
+
+    def clear(self) -> None:
+        """Delete it: its round is saved."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def nets_arrays(prefix: str, nets: NetBatch) -> dict[str, Any]:
+    """The arrays of ``nets`` (numpy) by names such as ``params.weight0``, after ``prefix``."""
+    return {
+        f"{prefix}{kind}.{name}": a for kind in _KINDS for name, a in getattr(nets, kind).items()
+    }
+
+
+def nets_from(prefix: str, network: Network, arrays: dict[str, Any]) -> NetBatch | None:
+    """The inverse of ``nets_arrays``; None where the arrays are none of such networks."""
+    kinds: dict[str, Arrays] = {kind: {} for kind in _KINDS}
+    for name, a in arrays.items():
+        kind, dot, rest = name.removeprefix(prefix).partition(".")
+        if name.startswith(prefix) and dot and kind in kinds:
+            kinds[kind][rest] = a
     try:
-        with np.load(_path(root, seed), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        return NetBatch(network, **kinds)
+    except (ValueError, StopIteration):
+        return None
+
+
+def _dense_path(root: Path, seed: int) -> Path:
+    return root / "dense" / f"{seed}.npz"
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    durable.make_folder(path.parent)
+    durable.write_bytes(path, buffer.getbuffer())
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = io.BytesIO(path.read_bytes())  # numpy leaves a damaged file open
+        with np.load(content, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
     except _BROKEN:
         return None
-    params = _named(arrays, "param.")
-    if not params or not all(np.isfinite(a).all() for a in params.values()):
-        return None
-    ones = {name: np.ones_like(a) for name, a in params.items()}
-    zeros = {name: np.zeros_like(a) for name, a in params.items()}
-    return NetBatch(network, params, ones, zeros, _named(arrays, "state."))
-
-
-def _named(arrays: Arrays, prefix: str) -> Arrays:
-    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}
-
-
-def _path(root: Path, seed: int) -> Path:
-    return root / "dense" / f"{seed}.npz"

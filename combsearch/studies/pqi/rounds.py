@@ -6,51 +6,23 @@ Needs numpy and torch only, so that it also runs where rows cannot be saved.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from combsearch.connectivity import effective_nonzeros, nonzeros
-from combsearch.nets import MLP, NetBatch
+from combsearch.nets import MLP, NetBatch, Network
 from combsearch.sparsity.rounds import prune_round
 from combsearch.sparsity.rules import Bits
 from combsearch.studies.pqi.chains import SETTINGS
+from combsearch.studies.pqi.checkpoint import Halfway
 from combsearch.studies.pqi.measure import Measured, measured
 from combsearch.studies.pqi.plan import PqiPlan
-from combsearch.trainers.best import BestEpoch
+from combsearch.studies.pqi.training import train
 
 Words = npt.NDArray[np.uint64]
 Masks = dict[str, Bits]
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """n networks after the training of a round.
-
-    Attributes:
-        accuracy: float64 [net], on test points, after the last epoch.
-        diverged: bool [net], a parameter or a logit was not finite then.
-        checkpoint: the networks that are measured and pruned, as numpy arrays.
-        best_accuracy: float64 [net], theirs.
-        best_epoch: int64 [net], when they were taken.
-    """
-
-    accuracy: npt.NDArray[np.float64]
-    diverged: Bits
-    checkpoint: NetBatch
-    best_accuracy: npt.NDArray[np.float64]
-    best_epoch: npt.NDArray[np.int64]
-
-    def __getitem__(self, index: npt.NDArray[np.intp]) -> Trained:
-        return Trained(
-            self.accuracy[index],
-            self.diverged[index],
-            self.checkpoint[index],
-            self.best_accuracy[index],
-            self.best_epoch[index],
-        )
 
 
 def dense_masks(plan: PqiPlan) -> Masks:
@@ -81,7 +53,12 @@ def unpack(words: Words, like: Masks) -> Masks:
 
 
 def run_round(
-    plan: PqiPlan, seed: int, number: int, masks: Masks, dense: NetBatch | None
+    plan: PqiPlan,
+    seed: int,
+    number: int,
+    masks: Masks,
+    dense: NetBatch | None,
+    halfway: Halfway | None = None,
 ) -> tuple[dict[str, Any], NetBatch]:
     """The columns of ``pqi_rows`` for all chains of a seed in one round, and the checkpoints.
 
@@ -91,6 +68,7 @@ def run_round(
         number: of the round, 0 for the dense networks.
         masks: name -> bool [chain, ...], what is left of each chain.
         dense: the checkpoint of the dense network, one; None in round 0.
+        halfway: where training is kept now and then, and taken up again.
     """
     began = time.perf_counter()
     words = pack(masks)
@@ -98,7 +76,7 @@ def run_round(
     _, first, place = np.unique(words, axis=0, return_index=True, return_inverse=True)
     place = place.reshape(-1)
     start = networks(plan, seed, {name: mask[first] for name, mask in masks.items()})
-    trained = train(plan, start, seed)
+    trained = train(plan, start, seed, halfway)
     sizes = measured(trained.checkpoint, plan.config.grid_pairs())
     counted = _counted(trained.checkpoint)
     trained, counted = trained[place], counted[:, place]
@@ -128,25 +106,17 @@ def networks(plan: PqiPlan, seed: int, masks: Masks) -> NetBatch:
 
     A bias of an MLP of the searches goes with its neuron, as there.
     """
-    count = len(next(iter(masks.values())))
-    named: dict[str, Any] = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
-    if isinstance(plan.network, MLP):
-        for name, mask in masks.items():
-            bias = name.replace("weight", "bias")
-            named[bias] = np.asarray(mask.any(axis=2), np.float32)
-    return NetBatch.create(plan.network, plan.keys(seed, count), named)
+    keys = plan.keys(seed, len(next(iter(masks.values()))))
+    return NetBatch.create(plan.network, keys, _with_biases(plan.network, masks))
 
 
-def train(plan: PqiPlan, nets: NetBatch, seed: int) -> Trained:
-    """Train n networks of a seed for one round."""
-    trainer, recipe = plan.get_trainer(), plan.config.recipe()
-    best = BestEpoch(plan.task, recipe) if plan.config.checkpoint == "best" else None
-    last = trainer.fit(nets, plan.task, recipe, plan.keys(seed, len(nets)), on_step=best)
-    scores = trainer.score(last, plan.test)
-    if best is None:
-        epoch = np.full(len(nets), recipe.epochs - 1, np.int64)
-        return Trained(scores.accuracy, scores.diverged, last, scores.accuracy, epoch)
-    return Trained(scores.accuracy, scores.diverged, best.nets(), best.accuracy, best.epoch)
+def _with_biases(network: Network, masks: Masks) -> dict[str, npt.NDArray[np.float32]]:
+    """Masks of the weights, and of what goes with them, as a ``NetBatch`` holds them."""
+    named = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
+    if isinstance(network, MLP):
+        biases = {name.replace("weight", "bias"): mask.any(axis=2) for name, mask in masks.items()}
+        named |= {name: np.asarray(mask, np.float32) for name, mask in biases.items()}
+    return named
 
 
 def _pruned(plan: PqiPlan, trained: NetBatch, masks: Masks, dense: NetBatch | None) -> Masks:
@@ -167,7 +137,7 @@ def _at(place: int) -> npt.NDArray[np.intp]:
 
 def _masked(nets: NetBatch, masks: Masks) -> NetBatch:
     """``nets`` under masks that keep less."""
-    named = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
+    named = _with_biases(nets.network, masks)
     params = {name: a * named[name] if name in named else a for name, a in nets.params.items()}
     return NetBatch(nets.network, params, {**nets.masks, **named}, nets.momenta, nets.state)
 

@@ -22,10 +22,11 @@ from combsearch.search.running import Outcome, check_unchanged
 from combsearch.search.sharing import LOADING, give_way
 from combsearch.search.training import committed
 from combsearch.store import RunStore, Shard
-from combsearch.studies.pqi.checkpoint import keep_dense, kept_dense
+from combsearch.studies.pqi.checkpoint import Halfway, keep_dense, kept_dense
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
-from combsearch.studies.pqi.rounds import Masks, dense_masks, networks, run_round, train, unpack
+from combsearch.studies.pqi.rounds import Masks, dense_masks, networks, run_round, unpack
+from combsearch.studies.pqi.training import train
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,13 @@ class PqiWork:
             number, seed = place_of(plan, shard)
             masks = self._masks(plan, shard, number)
             dense = self._dense(plan, seed) if number else None
-            columns, nets = run_round(plan, seed, number, masks, dense)
+            halfway = Halfway.of(self.store.root, seed, number)
+            columns, nets = run_round(plan, seed, number, masks, dense, halfway)
             if not number:
                 keep_dense(self.store.root, seed, nets[np.array([0])])
             table = pqi_table(columns)
             self.store.write(shard, table)
+            halfway.clear()
         return Outcome(len(table), 0, float(np.nanmax(table["accuracy"].to_numpy())))
 
     def _masks(self, plan: PqiPlan, shard: Shard, number: int) -> Masks:
