@@ -27,15 +27,18 @@ SCOPES = ("global", "layer", "neuron")
 EXACT = ("accuracy", "best_accuracy", "best_epoch", "pruned_accuracy", "kept", "left")
 
 
-@pytest.fixture
-def blobs(tmp_path: Path) -> str:
+def write_blobs(path: Path) -> str:
     """Four clouds of two classes in four dimensions, 80 points and 60 held out."""
     rng = np.random.default_rng(5)
     cloud = np.arange(140) % 4
     x, y = rng.normal(size=(140, 4)) + 1.5 * rng.normal(size=(4, 4))[cloud], cloud % 2
-    path = tmp_path / "blobs.npz"
     np.savez(path, x=x[:80], y=y[:80], x_test=x[80:], y_test=y[80:])
     return str(path)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> str:
+    return write_blobs(tmp_path / "blobs.npz")
 
 
 def config_of(task: str, **changes: Any) -> PqiConfig:

@@ -45,7 +45,7 @@ def provenance(command: str, config: Any, trainer: str | None = None) -> dict[st
 
 def repeat_command(command: str, config: Any) -> str:
     """``combsearch phase1`` with a flag for every setting that is not at its default."""
-    words = ["combsearch", command]
+    words = ["combsearch", *command.split()]
     for name, value in changed(config).items():
         if isinstance(value, bool):
             words.append(flag(name) if value else flag(f"no_{name}"))

@@ -35,7 +35,7 @@ def find_run(text: str, runs: str) -> Path:
 
 def _phase1_config(store: RunStore) -> SearchConfig:
     if store.identity.get("command") != "phase1":
-        known = "phase1, phase2, exhaust, descend or prune"
+        known = "phase1, phase2, exhaust, descend, prune or study pqi"
         raise UsageError(f"{store.root} is a run of {store.identity.get('command')!r}, not {known}")
     return SearchConfig.from_json(store.identity["config"])
 
@@ -70,6 +70,11 @@ def _status(store: RunStore) -> tuple[dict[str, Any], str]:
 
         report = prune_status(store)
         return report, prune_status_text(report)
+    if command == "study pqi":
+        from combsearch.commands.study_pqi_runs import pqi_status, pqi_status_text
+
+        report = pqi_status(store)
+        return report, pqi_status_text(report)
     report = _phase1_status(store)
     return report, _status_text(report)
 
@@ -204,6 +209,10 @@ def plot_command(
         from combsearch.commands.prune_runs import prune_plot
 
         files = prune_plot(store, folder, suffix)
+    elif store.identity.get("command") == "study pqi":
+        from combsearch.commands.study_pqi_runs import pqi_plot
+
+        files = pqi_plot(store, folder, suffix)
     else:
         config = _phase1_config(store)
         rows = store.read()

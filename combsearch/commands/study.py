@@ -6,10 +6,11 @@ Standard library only, so that ``--help`` is quick; what a command does is impor
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from combsearch.commands.arguments import search_options
+from combsearch.commands.arguments import run_options, search_options
 from combsearch.commands.settings import command_settings
 from combsearch.studies.pqi.config import PqiConfig
 
@@ -28,6 +29,10 @@ def add_studies(commands: Commands) -> None:
     pqi = _runs(names, "pqi", "study_pqi_run", _pqi, PqiConfig, text)
     text = "PQ index and Gini of a vector, and how many of its entries must stay"
     _index_options(_leaf(pqi, "index", "study_pqi", _pqi_index, text))
+    text = "the rows of a run, without masks, in one file to publish"
+    _export_options(_leaf(pqi, "export", "study_pqi_runs", _pqi_export, text))
+    text = "figures of published rows"
+    _plot_options(_leaf(pqi, "plot", "study_pqi_runs", _pqi_plot, text))
 
 
 def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
@@ -83,6 +88,26 @@ def _index_options(index: argparse.ArgumentParser) -> None:
     index.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _export_options(export: argparse.ArgumentParser) -> None:
+    run_options(export)
+    export.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="file to write, ending in .parquet"
+    )
+
+
+def _plot_options(plot: argparse.ArgumentParser) -> None:
+    plot.add_argument("files", metavar="FILE", nargs="+", help="files that export wrote")
+    plot.add_argument(
+        "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
+    )
+    plot.add_argument("--format", choices=("png", "pdf", "svg"), default="png")
+    plot.add_argument(
+        "--bound", action="append", default=[], metavar="TARGET:TRAINED:EXISTS",
+        help="draw all files beside the fewest nonzeros that a search found (repeat for targets)",
+    )  # fmt: skip
+    plot.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def _pqi(given: argparse.Namespace) -> None:
     from combsearch.commands.study_pqi_run import pqi_command
 
@@ -94,3 +119,19 @@ def _pqi_index(given: argparse.Namespace) -> None:
     from combsearch.commands.study_pqi import pqi_index_command
 
     pqi_index_command(given.vector, given.p, given.q, given.eta, given.json)
+
+
+def _pqi_export(given: argparse.Namespace) -> None:
+    from combsearch.commands.output import say
+    from combsearch.commands.runs import find_run
+    from combsearch.commands.study_pqi_runs import export_rows
+    from combsearch.store import RunStore
+
+    report = export_rows(RunStore.attach(find_run(given.run, given.runs)), given.output)
+    say(json.dumps(report) if given.json else f"{report['rows']} rows in {report['file']}")
+
+
+def _pqi_plot(given: argparse.Namespace) -> None:
+    from combsearch.commands.study_pqi_runs import draw_files
+
+    draw_files(given.files, given.output, given.format, given.bound, given.json)

@@ -8,6 +8,7 @@ from typing import Any
 
 from combsearch import runfile
 from combsearch.progress import duration
+from combsearch.studies.pqi.chains import all_rows
 from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.studies.pqi.rounds import dense_masks, networks
 from combsearch.trainers.base import ALL_STEPS
@@ -26,7 +27,7 @@ def estimate(plan: PqiPlan, folder: Path, jobs: int) -> dict[str, Any]:
     if found is not None:
         runfile.check_same(folder, runfile.normal_identity(plan.identity()), found)
     config, recipe = plan.config, plan.config.recipe()
-    steps = recipe.total_steps(plan.task.points)
+    rows, steps = all_rows(config), recipe.total_steps(plan.task.points)
     jobs = min(jobs, config.seeds)
     rounds = -(-config.seeds // jobs) * config.rounds
     weights = sum(int(mask[0].size) for mask in dense_masks(plan).values())
@@ -36,13 +37,13 @@ def estimate(plan: PqiPlan, folder: Path, jobs: int) -> dict[str, Any]:
         "run_folder": str(folder),
         "config": config.to_json(),
         "trainer": plan.trainer,
-        "rows": plan.runs,
+        "rows": rows,
         "chains": len(plan.chains),
         "networks": config.seeds * (1 + config.rounds * len(plan.chains)),
         "steps_per_network": steps,
         "jobs": jobs,
         "estimated_seconds": round(rounds * steps * _step_seconds(plan)),
-        "estimated_bytes": plan.runs * (_ROW_BYTES + weights // 8),
+        "estimated_bytes": rows * (_ROW_BYTES + weights // 8),
     }
 
 

@@ -8,32 +8,36 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from combsearch.studies.pqi.plan import PqiPlan
+from combsearch.studies.pqi.chains import all_rows
+from combsearch.studies.pqi.config import PqiConfig
+from combsearch.studies.pqi.phases import phases
 from combsearch.studies.pqi.table import Curve, curves, method_name
 
 TOLERANCE = 0.01
 """Accuracy below that of the dense network that still counts as kept up."""
 
+LEAST_CHANGE = 0.005
+"""Of the PQ index against a phase that ends it."""
 
-def make_report(plan: PqiPlan, rows: pa.Table, folder: Path) -> dict[str, Any]:
+
+def make_report(config: PqiConfig, rows: pa.Table, folder: Path | str) -> dict[str, Any]:
     """The report of a run, finished or not."""
-    found = curves(rows, plan.config.grid)
+    found, whole = curves(rows, config.grid), all_rows(config)
     return {
         "command": "study pqi",
         "run_folder": str(folder),
-        "config": plan.config.to_json(),
-        "parameters": int(sum(a[0].size for a in plan.network.init(plan.keys(0, 1)).values())),
+        "config": config.to_json(),
         "prunable": int(rows["weights"][0].as_py()) if len(rows) else None,
-        "finished": len(rows) == plan.runs,
+        "finished": len(rows) == whole,
         "rows": len(rows),
-        "rows_left": plan.runs - len(rows),
+        "rows_left": whole - len(rows),
         "diverged": sum(status == "diverged" for status in rows["status"].to_pylist()),
         "tolerance": TOLERANCE,
-        "chains": [_chain(curve) for curve in found],
+        "chains": [_chain(curve, config.grid) for curve in found],
     }
 
 
-def _chain(curve: Curve) -> dict[str, Any]:
+def _chain(curve: Curve, grid: tuple[str, ...]) -> dict[str, Any]:
     accuracy, spread = curve.columns["accuracy"]
     share = curve.columns["kept_share"][0]
     good = np.flatnonzero(accuracy >= accuracy[0] - TOLERANCE)
@@ -48,7 +52,15 @@ def _chain(curve: Curve) -> dict[str, Any]:
         "last_share": _number(share[-1]),
         "last_accuracy": _number(accuracy[-1]),
         "last_spread": _number(spread[-1]),
+        "phases": {pair: _phases(curve, pair) for pair in grid},
     }
+
+
+def _phases(curve: Curve, pair: str) -> list[list[float]]:
+    """[first round, last round, change] of each phase of the mean PQ index."""
+    found = phases(curve.columns[f"pqi {pair}"][0], LEAST_CHANGE)
+    rounds = curve.rounds
+    return [[int(rounds[p.first]), int(rounds[p.last]), round(p.change, 6)] for p in found]
 
 
 def _number(value: float) -> float | None:

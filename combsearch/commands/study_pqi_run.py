@@ -14,12 +14,14 @@ from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
 from combsearch.commands.running import sessions, sound_shards
 from combsearch.commands.study_pqi_report import make_report, report_text
+from combsearch.commands.study_pqi_runs import draw_rows
 from combsearch.engines import cores, local_engine
 from combsearch.progress import Progress, Rate, duration
 from combsearch.search.running import Outcome, run_course
-from combsearch.store import RunStore, Shard, run_folder, write_json
+from combsearch.store import RunStore, Shard, run_folder, write_bytes, write_json
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
+from combsearch.studies.pqi.table import csv_table
 from combsearch.studies.pqi.work import PqiCourse, PqiWork, place_of
 
 
@@ -61,12 +63,15 @@ def _run(plan: PqiPlan, folder: Path, options: Options) -> tuple[dict[str, Any],
     course = PqiCourse(plan, sound_shards(store, quarantine=True))
     trained = _train(plan, store, course, _jobs(plan, options.jobs))
     rows = store.read()
-    report = make_report(plan, rows, folder)
+    report = make_report(plan.config, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
     made_with = provenance("study pqi", plan.config, plan.trainer)
     report["sessions"] = sessions(folder, report, made_with)
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
+    write_bytes(folder / "table.csv", csv_table(rows, plan.config.grid).encode())
+    if options.figures and len(rows):
+        draw_rows(plan.config, rows, folder / "figures")
     return report, report_text(report)
 
 

@@ -51,3 +51,8 @@ def _sap_rules(config: PqiConfig) -> list[SapRule]:
         for eta in config.etas
         for gamma in config.gammas
     ]
+
+
+def all_rows(config: PqiConfig) -> int:
+    """Rows of the whole run: chains, seeds and rounds, that of the dense network included."""
+    return len(chains_of(config)) * config.seeds * (config.rounds + 1)

@@ -54,6 +54,7 @@ class PqiPlan:
             UsageError: one of them cannot be, or they do not fit each other.
         """
         if config.task in DATA_SETS:
+            layer_names(config)  # a wrong name shows before anything is loaded
             images = load_images(config.task)
             task = images.task()
             network = _image_network(config.network, images.x.shape[1:], images.classes)
@@ -77,11 +78,6 @@ class PqiPlan:
     def get_trainer(self) -> Trainer:
         """The trainer, made anew."""
         return get_trainer(self.trainer)
-
-    @property
-    def runs(self) -> int:
-        """Rows of the whole run."""
-        return (self.config.rounds + 1) * self.config.seeds * len(self.chains)
 
     def keys(self, seed: int, count: int) -> RunKeys:
         """Keys of ``count`` networks of a seed: they share initial weights and minibatches.
@@ -111,6 +107,15 @@ class PqiPlan:
         what = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{self.task.name}-{self.config.network}")[:60]
         settings = dataclasses.replace(self.config, trainer=self.trainer)
         return f"pqi-{what}-{settings.digest()[:8]}"
+
+
+def layer_names(config: PqiConfig) -> tuple[str, ...]:
+    """The prunable tensors of the network, in order; the data need not be there."""
+    if config.task in DATA_SETS:
+        data_set = DATA_SETS[config.task]
+        shape = (len(data_set.mean), data_set.side, data_set.side)
+        return _image_network(config.network, shape, data_set.classes).prunable
+    return tuple(f"weight{layer}" for layer in range(len(hidden_widths(config.network) or ()) + 1))
 
 
 def held_out(task: Task) -> Task:

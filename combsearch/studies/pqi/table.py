@@ -55,6 +55,22 @@ def curves(rows: pa.Table, pairs: tuple[str, ...]) -> list[Curve]:
             for at in sorted(first)]  # fmt: skip
 
 
+def csv_table(rows: pa.Table, pairs: tuple[str, ...]) -> str:
+    """All curves as CSV: a line a chain and round, with mean and standard deviation (sd)."""
+    lines: list[str] = []
+    for curve in curves(rows, pairs):
+        if not lines:
+            numbers = [f"{name},{name} sd" for name in curve.columns]
+            lines.append(",".join([*WHO, "round", "seeds", *numbers]))
+        who = [
+            f"{value:g}" if isinstance(value, float) else str(value) for value in curve.who.values()
+        ]
+        for place, number in enumerate(curve.rounds):
+            cells = [f"{a[place]:.6g}" for pair in curve.columns.values() for a in pair]
+            lines.append(",".join([*who, str(number), str(curve.seeds[place]), *cells]))
+    return "\n".join(lines).replace("nan", "") + "\n"
+
+
 def method_name(who: dict[str, object]) -> str:
     """A method with its settings, as figures and tables call it."""
     if who["method"] != "sap":

@@ -1,0 +1,134 @@
+"""Runs of ``combsearch study pqi`` and files of their rows: status, export and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from combsearch import fields
+from combsearch.commands.output import say
+from combsearch.commands.running import seconds_since
+from combsearch.commands.study_pqi_report import make_report, report_text
+from combsearch.errors import UsageError
+from combsearch.pqi_rows import SHOWN
+from combsearch.progress import duration
+from combsearch.runfile import identity_digest
+from combsearch.store import RunStore
+from combsearch.studies.pqi.config import PqiConfig
+from combsearch.studies.pqi.plan import layer_names
+from combsearch.studies.pqi.published import publish, published
+
+
+def saved_config(store: RunStore) -> PqiConfig:
+    """The configuration of a run.
+
+    Raises:
+        UsageError: it is a run of another command.
+    """
+    if store.identity.get("command") != "study pqi":
+        found = store.identity.get("command")
+        raise UsageError(f"{store.root} is a run of {found!r}, not of 'study pqi'")
+    return fields.from_json(PqiConfig, store.identity["config"])
+
+
+def pqi_status(store: RunStore) -> dict[str, Any]:
+    """What of a study is done and what is left, as JSON."""
+    report = make_report(saved_config(store), store.read(SHOWN), store.root)
+    return {**report, "command": "status", "seconds_since_last_shard": seconds_since(store)}
+
+
+def pqi_status_text(report: dict[str, Any]) -> str:
+    """The status for a reader."""
+    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    lines = [f"{report['run_folder']}: {state}"]
+    if report["seconds_since_last_shard"] is not None:
+        lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")
+    return "\n".join([*lines, report_text(report)])
+
+
+def pqi_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
+    """Draw the figures of a run, as far as it is; their paths."""
+    rows = store.read(SHOWN)
+    if not len(rows):
+        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
+    return draw_rows(saved_config(store), rows, output, suffix)
+
+
+def draw_rows(config: PqiConfig, rows: pa.Table, folder: Path, suffix: str = "png") -> list[Path]:
+    """Draw all figures that rows of a configuration allow; their paths."""
+    from combsearch.plots.draw_pqi import draw_pqi
+
+    return draw_pqi(rows, folder, config.grid, layer_names(config), suffix)
+
+
+def export_rows(store: RunStore, output: str) -> dict[str, Any]:
+    """Write the rows of a run, without masks, to one file."""
+    config, rows = saved_config(store), store.read(SHOWN)
+    if not len(rows):
+        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to export")
+    facts = {"identity": identity_digest(store.identity), "trainer": store.identity["trainer"]}
+    publish(rows, config, facts, Path(output))
+    return {"command": "study pqi export", "rows": len(rows), "file": output}
+
+
+def draw_files(
+    files: Sequence[str], output: str, suffix: str, bounds: Sequence[str], as_json: bool
+) -> dict[str, Any]:
+    """Draw the figures of published rows: of one file, or with bounds of all beside them.
+
+    Args:
+        files: that ``study pqi export`` wrote.
+        output: folder of the figures.
+        suffix: png, svg or pdf.
+        bounds: ``TARGET:TRAINED:EXISTS``, the fewest nonzeros that the search found at a target
+            accuracy; with any, the figure of all files beside these is drawn.
+        as_json: print one JSON object.
+
+    Raises:
+        UsageError: a file or a bound that is none.
+        CorruptDataError: a file is damaged.
+    """
+    found = [published(Path(file)) for file in files]
+    if bounds:
+        drawn = _against(found, bounds, Path(output), suffix)
+    else:
+        if len(found) > 1:
+            raise UsageError(f"{len(found)} files: figures are of one, only --bound takes several")
+        drawn = draw_rows(*found[0], Path(output), suffix)
+    report = {"command": "study pqi plot", "files": [str(path) for path in drawn]}
+    say(json.dumps(report) if as_json else "\n".join(report["files"]))
+    return report
+
+
+def _against(
+    found: Sequence[tuple[PqiConfig, pa.Table]], bounds: Sequence[str], folder: Path, suffix: str
+) -> list[Path]:
+    from combsearch.plots.draw_pqi import draw_against_bound
+
+    grid = found[0][0].grid
+    if any(config.grid != grid for config, _ in found):
+        raise UsageError("the files measure the PQ index at other pairs: draw them one by one")
+    runs = {f"({config.network})": rows for config, rows in found}
+    if len(runs) < len(found):
+        raise UsageError("two files are of the same network: give one of each")
+    return draw_against_bound(runs, dict(map(_bound, bounds)), folder, grid, suffix=suffix)
+
+
+def _bound(text: str) -> tuple[str, tuple[float, float]]:
+    """``"0.95:25:22"`` as ``("95%", (25, 22))``."""
+    parts = text.split(":")
+    try:
+        target, trained, exists = (float(part) for part in parts)
+    except ValueError:
+        target = trained = exists = np.nan
+    if not (0 < target <= 1 and 0 < exists <= trained < np.inf):
+        raise UsageError(
+            f"--bound {text!r} is not TARGET:TRAINED:EXISTS, such as 0.95:25:22: an accuracy and"
+            " the fewest nonzeros trained under a fixed mask and known to exist"
+        )
+    return f"{100 * target:g}%", (trained, exists)
