@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -20,7 +21,8 @@ from searching import combsearch, finish, gone, tree
 from test_pqi_rounds import write_blobs
 
 from combsearch.cli import main
-from combsearch.errors import CorruptDataError
+from combsearch.commands.study_pqi_runs import joined, saved_config
+from combsearch.errors import CorruptDataError, UsageError
 from combsearch.pqi_rows import PQI_ROWS, SHOWN
 from combsearch.store import RunStore, digest
 from combsearch.studies.pqi.phases import phases
@@ -180,6 +182,21 @@ def test_published_rows_are_those_of_the_run(where: Path, tmp_path: Path, capsys
     assert [Path(file).suffix for file in printed(capsys)["files"]] == [".pdf", ".pdf"]
 
 
+def test_chains_of_several_files_are_joined(where: Path) -> None:
+    config, rows = saved_config(store := RunStore.attach(where / "whole")), store.read(SHOWN)
+    more = dataclasses.replace(config, methods=("sap",), gammas=(0.5,))
+    gamma = np.where(np.isnan(rows["gamma"].to_numpy()), np.nan, 0.5)
+    other = rows.set_column(
+        rows.schema.get_field_index("gamma"), rows.schema.field("gamma"), pa.array(gamma)
+    )
+    found = joined([(config, rows), (more, other)], ["a", "b"])[1]
+    sap = [row for row in rows.to_pylist() if row["method"] == "sap"]
+    assert len(found) == len(rows) + len(sap)  # what is no SAP is in both
+    assert repr(found.to_pylist()[: len(rows)]) == repr(rows.to_pylist())
+    with pytest.raises(UsageError, match=r"a and b cannot be drawn together: lr is 0.1 .* 0.2"):
+        joined([(config, rows), (dataclasses.replace(config, lr=0.2), rows)], ["a", "b"])
+
+
 def test_files_that_are_none_are_named(where: Path, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "rows.parquet"
     assert study("export", "whole", "--runs", str(where), "-o", str(path)) == 0
@@ -196,7 +213,6 @@ def test_files_that_are_none_are_named(where: Path, tmp_path: Path, capsys: Capt
     assert "two files are of the same network" in error(
         capsys, "plot", str(path), str(path), *out, "--bound", "0.95:9:8"
     )
-    assert "only --bound takes several" in error(capsys, "plot", str(path), str(path), *out)
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorruptDataError, match="is damaged or no Parquet file"):
         published(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,12 @@ from combsearch.store import RunStore
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import layer_names
 from combsearch.studies.pqi.published import publish, published
+from combsearch.studies.pqi.table import WHO
+
+_CHAIN = (*WHO, "restart")
+_JOINED = (
+    "methods", "scopes", "powers", "etas", "gammas", "beta", "share", "rounds", "seeds", "trainer",
+)  # fmt: skip
 
 
 def saved_config(store: RunStore) -> PqiConfig:
@@ -79,14 +86,15 @@ def export_rows(store: RunStore, output: str) -> dict[str, Any]:
 def draw_files(
     files: Sequence[str], output: str, suffix: str, bounds: Sequence[str], as_json: bool
 ) -> dict[str, Any]:
-    """Draw the figures of published rows: of one file, or with bounds of all beside them.
+    """Draw the figures of published rows.
 
     Args:
-        files: that ``study pqi export`` wrote.
+        files: that ``study pqi export`` wrote: of one network in the same training, whose chains
+            are joined; with ``bounds`` a file a network.
         output: folder of the figures.
         suffix: png, svg or pdf.
         bounds: ``TARGET:TRAINED:EXISTS``, the fewest nonzeros that the search found at a target
-            accuracy; with any, the figure of all files beside these is drawn.
+            accuracy; with any, the figure of all files beside these is drawn instead.
         as_json: print one JSON object.
 
     Raises:
@@ -97,12 +105,35 @@ def draw_files(
     if bounds:
         drawn = _against(found, bounds, Path(output), suffix)
     else:
-        if len(found) > 1:
-            raise UsageError(f"{len(found)} files: figures are of one, only --bound takes several")
-        drawn = draw_rows(*found[0], Path(output), suffix)
+        drawn = draw_rows(*joined(found, files), Path(output), suffix)
     report = {"command": "study pqi plot", "files": [str(path) for path in drawn]}
     say(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report
+
+
+def joined(
+    found: Sequence[tuple[PqiConfig, pa.Table]], names: Sequence[str]
+) -> tuple[PqiConfig, pa.Table]:
+    """The chains of several files as one; a chain and seed that two have comes from the first.
+
+    Raises:
+        UsageError: they differ in more than methods, their settings, scopes, rounds and seeds.
+    """
+    first, _ = found[0]
+    for (config, _), name in zip(found, names, strict=True):
+        for field in dataclasses.fields(PqiConfig):
+            mine, other = getattr(first, field.name), getattr(config, field.name)
+            if mine != other and field.name not in _JOINED:
+                raise UsageError(
+                    f"{names[0]} and {name} cannot be drawn together: {field.name} is"
+                    f" {mine!r} in one and {other!r} in the other"
+                )
+    kept, known = [], set[str]()
+    for _, rows in found:
+        keys = [repr(one) for one in zip(*(rows[n].to_pylist() for n in _CHAIN), strict=True)]
+        kept.append(rows.filter(pa.array([key not in known for key in keys])))
+        known |= set(keys)
+    return first, pa.concat_tables(kept)
 
 
 def _against(

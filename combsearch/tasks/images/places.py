@@ -69,8 +69,8 @@ def locate(data_set: DataSet, folder: str | os.PathLike[str] | None = None) -> F
         raise UsageError(
             f"data set {data_set.name!r} is not there: no {keys} in {places[0]} or "
             f"{len(places) - 1} other usual places; get it by combsearch data fetch "
-            f"{data_set.name}, or name the folder that holds it (--folder, or the environment "
-            f"variable {VARIABLE})"
+            f"{data_set.name}, or name the folder that holds it (by the environment variable "
+            f"{VARIABLE}, or --folder of combsearch data)"
         )
     return found
 
