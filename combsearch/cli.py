@@ -138,7 +138,18 @@ def _lost_output(error: OSError) -> int:
 class _Parser(argparse.ArgumentParser):
     """One line for an error, as every other error has it."""
 
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = list(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
+        if message.startswith("argument [ACTION]"):  # maybe the value of a misspelt option
+            flags = [word for word in self._words if word.startswith("--")]
+            for flag in flags:
+                if flag.partition("=")[0] not in self._option_string_actions:
+                    raise UsageError(_unknown_argument(flag, self))
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
@@ -238,7 +249,10 @@ def _compare(given: argparse.Namespace) -> None:
     from combsearch.commands.compare import compare_command
 
     targets = given.target or list(PAPER_TARGETS)
-    compare_command(given.run, given.runs, targets, given.output, given.json)
+    methods = [name for name in map(str.strip, (given.methods or "").split(",")) if name]
+    compare_command(
+        given.run, given.runs, targets, given.output, given.json, methods, given.restarts
+    )
 
 
 def _exhaust(given: argparse.Namespace) -> None:

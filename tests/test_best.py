@@ -17,6 +17,7 @@ from combsearch.errors import UsageError
 from combsearch.nets import NetBatch, score
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
+from combsearch.trainers import loop, vmap
 from combsearch.trainers.best import BestEpoch
 from combsearch.trainers.loop import LoopTrainer
 from combsearch.trainers.vmap import VmapTrainer
@@ -73,6 +74,57 @@ def test_it_goes_on_from_segment_to_segment(trainer: Any) -> None:
         nets = trainer.fit(nets, TASK, RECIPE, keys, steps, pieces)
     assert_same(pieces.nets(), whole.nets())
     np.testing.assert_array_equal(pieces.epoch, whole.epoch)
+
+
+class Watched(BestEpoch):
+    """Notes after which steps it is called."""
+
+    def __init__(self) -> None:
+        super().__init__(TASK, RECIPE)
+        self.seen: list[int] = []
+
+    def __call__(self, step: int, nets: NetBatch) -> None:
+        self.seen.append(step)
+        super().__call__(step, nets)
+
+
+@trainers
+def test_it_is_called_where_epochs_end_and_networks_are_gathered_only_there(
+    trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered: list[int] = []
+    for module, name in ((loop, "_gather"), (vmap, "_in_order")):
+        real = getattr(module, name)
+
+        def spy(*args: Any, real: Any = real) -> Any:
+            gathered.append(1)
+            return real(*args)
+
+        monkeypatch.setattr(module, name, spy)
+    nets, keys = make_nets("mlp", 3)
+    best = Watched()
+    steps = slice(4, 27)
+    found = trainer.fit(nets, TASK, RECIPE, keys, steps, best)
+    assert best.seen == [5, 11, 17, 23]
+    assert len(gathered) == 4 + 1
+    every: list[int] = []
+    again = trainer.fit(nets, TASK, RECIPE, keys, steps, lambda step, batch: every.append(step))
+    assert every == list(range(4, 27))  # who does not say what it wants is always called
+    assert_same(found, again)
+
+
+def test_what_it_returns_is_gone_on_with_after_the_steps_it_wants() -> None:
+    class Anew:
+        def wants(self, step: int) -> bool:
+            return step == 7
+
+        def __call__(self, step: int, batch: NetBatch) -> NetBatch:
+            return nets
+
+    nets, keys = make_nets("mlp", 3)
+    for trainer in (LoopTrainer(), VmapTrainer("cpu", chunk=2)):
+        expected = trainer.fit(nets, TASK, RECIPE, keys, slice(8, 12))
+        assert_same(trainer.fit(nets, TASK, RECIPE, keys, slice(0, 12), Anew()), expected)
 
 
 def test_what_is_kept_is_its_own() -> None:

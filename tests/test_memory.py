@@ -13,9 +13,14 @@ from torch.utils._pytree import tree_leaves
 from training import TASK, make_nets
 
 from combsearch.config import Recipe
+from combsearch.nets import NetBatch
+from combsearch.networks import CNN, Architecture, Dense, ImageNetwork
+from combsearch.rng import RunKeys
+from combsearch.tasks.augmentation import Augmentation
+from combsearch.tasks.base import Task
 from combsearch.trainers import vmap
 from combsearch.trainers.base import ALL_STEPS, plan_fit
-from combsearch.trainers.memory import is_out_of_memory, net_bytes, working_bytes
+from combsearch.trainers.memory import CPU_BYTES, is_out_of_memory, net_bytes, working_bytes
 from combsearch.trainers.vmap import VmapTrainer
 
 reference: Any = StorageWeakRef  # without types
@@ -55,6 +60,34 @@ def test_a_step_takes_about_the_memory_that_was_estimated(shape: str, recipe: Re
         chunk.update(x, y, chunk.rates[:, :1])
     # A chunk is planned to take half of the memory, so the estimate may be half of the truth.
     assert 0.6 < net_bytes(nets, x, y) * n / live.peak < 1.6
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "cnn"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_minibatches_of_their_own_are_counted(name: str, shared: bool) -> None:
+    n, shape = 4, (1, 28, 28)
+    architectures: dict[str, Architecture] = {
+        "linear": Dense(),
+        "mlp": Dense((64,)),
+        "cnn": CNN((4, 8)),
+    }
+    keys = RunKeys.make(0, np.arange(n), ["a"] * n, np.arange(n))
+    nets = NetBatch.create(ImageNetwork(architectures[name], shape, 10), keys)
+    moved = Augmentation(shape, True, 2, (-1.0,), shared)
+    pixels = np.random.default_rng(0).normal(size=(250, 784)).astype(np.float32)
+    task = Task("noise", pixels, np.zeros(250, np.uint8), classes=10, augmentation=moved)
+    recipe = Recipe(batch_size=250)
+    setup = VmapTrainer("cpu")._setup(nets, task, plan_fit(nets, task, recipe, keys, ALL_STEPS))
+    x, y = torch.tensor(task.x), torch.tensor(task.y)
+    with torch.no_grad(), Live() as live:
+        chunk = vmap._Chunk.of(setup, nets, np.arange(n))
+        chunk.run(1)
+    each = net_bytes(nets, x, y, own=not shared)
+    batch = 3 * x.nbytes  # of all networks together
+    assert 0.6 < (each * n + shared * batch) / live.peak < 1.6
+    assert each == net_bytes(nets, x, y) + (0 if shared else batch)
+    room = VmapTrainer("cpu").planned_chunk(nets, task, recipe)
+    assert room == CPU_BYTES // each
 
 
 def test_what_pytorch_has_freed_is_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

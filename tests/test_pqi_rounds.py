@@ -126,6 +126,21 @@ def test_images_are_trained_by_any_network(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(more.network.prunable) == 5
 
 
+def test_images_are_augmented_where_that_is_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
+    changes: dict[str, Any] = {"network": "5", "batch_size": 3, "methods": ("lt",), "rounds": 1}
+    usual = PqiPlan.of(config_of("cifar10", **changes))
+    plain = PqiPlan.of(config_of("cifar10", **changes, augment=False))
+    found = usual.task.augmentation
+    assert found is not None and found.flip and found.pad == 4 and found.shared
+    assert plain.task.augmentation is None and usual.test.augmentation is None
+    assert usual.identity() != plain.identity()
+    moved, still = (all_rounds(plan, 0)[0]["gini"][0] for plan in (usual, plain))
+    assert moved != still
+    grey = PqiPlan.of(config_of("fashion-mnist", **changes))
+    assert grey.task.augmentation is None and "augment" not in grey.identity()["config"]
+
+
 def test_masks_come_back_from_their_words() -> None:
     rng = np.random.default_rng(2)
     masks = {"a": rng.random((5, 7, 3)) < 0.5, "b": rng.random((5, 64)) < 0.5}

@@ -183,10 +183,10 @@ def test_bad_arguments(arguments: str, message: str, tmp_path: Path, capsys: Cap
     ("arguments", "message"),
     [
         ("study", "the following arguments are required: STUDY; see combsearch study --help"),
-        ("study pqi", "the following arguments are required: ACTION; see combsearch study pqi"),
+        ("study pqi --rnds 3", "unknown option '--rnds', did you mean '--rounds'?"),
         ("study pqi index", "the following arguments are required: VECTOR"),
         ("study pqx", "argument STUDY: invalid choice: 'pqx'"),
-        ("study pqi indx", "argument ACTION: invalid choice: 'indx'"),
+        ("study pqi indx", "argument [ACTION]: invalid choice: 'indx'"),
         ("stdy pqi", "unknown command 'stdy', did you mean 'study'?"),
     ],
 )

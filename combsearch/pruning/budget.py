@@ -130,7 +130,10 @@ class Budget:
         self.spent.flops += np.sum(kept, axis=0) * float(samples)
 
     def minibatch(self, step: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
-        """What ``step`` trains on: x float32 [net, batch, in], y uint8 [net, batch]."""
+        """What ``step`` trains on: x float32 [net, batch, in], y uint8 [net, batch].
+
+        Images are as they are, also where training augments them.
+        """
         rows = self.rows(step)
         return self.task.x[rows], self.task.y[rows]
 
@@ -162,15 +165,23 @@ def _twins(
     Equal are those with the same arrays, recipe and minibatches: the same becomes of them.
     """
     seen: dict[Any, int] = {}
-    blocks = budget.keys.blocks()
+    batches = _batches_of(budget)
     groups = [
-        seen.setdefault((_content(nets, i), budget.recipes[i], int(blocks[i])), len(seen))
+        seen.setdefault((_content(nets, i), budget.recipes[i], batches[i]), len(seen))
         for i in range(len(nets))
     ]
     if len(seen) == len(nets):
         return None
     group = np.array(groups, np.int64)
     return np.unique(group, return_index=True)[1], group
+
+
+def _batches_of(budget: Budget) -> list[int | bytes]:
+    """For each network what fixes its minibatches: its block, or its key if it has its own."""
+    augmentation = budget.task.augmentation
+    if augmentation is None or augmentation.shared:
+        return [int(block) for block in budget.keys.blocks()]
+    return [key.tobytes() for key in budget.keys.philox_keys()]
 
 
 def _content(nets: NetBatch, index: int) -> bytes:

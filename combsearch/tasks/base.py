@@ -4,6 +4,9 @@ x       float32 [n, in]    one point a row, every value finite
 y       uint8   [n]        its class, 0 .. classes - 1
 x_test  float32 [m, in]    held-out points in the same columns, or None
 y_test  uint8   [m]        their classes; given exactly when x_test is
+
+Where rows are images, ``augmentation`` may say how training moves them; tests and scores never
+do.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.errors import UsageError
+from combsearch.tasks.augmentation import Augmentation
 
 MAX_CLASSES = 256  # y is uint8
 
@@ -24,11 +28,13 @@ class Task:
     """A classification task; see the module for shapes and dtypes.
 
     Arrays that are not C-contiguous are copied once, everything else is kept
-    as given. Two tasks are the same when their ``digest()`` is the same.
+    as given. An augmentation that moves nothing becomes None. Two tasks are the
+    same when their ``digest()`` is the same.
 
     Raises:
         UsageError: an array with another dtype or shape, no points, a value
-            that is not finite, a label that is no class, or half a test set.
+            that is not finite, a label that is no class, half a test set, or an
+            augmentation of other images than the rows of ``x`` can be.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Task:
     x_test: npt.NDArray[np.float32] | None = None
     y_test: npt.NDArray[np.uint8] | None = None
     classes: int = 2
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -44,6 +51,7 @@ class Task:
         if not 2 <= self.classes <= MAX_CLASSES:
             raise self._error(f"classes must be 2 to {MAX_CLASSES}, found {self.classes!r}")
         self._check("x", "y")
+        self._check_augmentation()
         if self.x_test is None and self.y_test is None:
             return
         if self.x_test is None or self.y_test is None:
@@ -65,7 +73,10 @@ class Task:
         return int(self.x.shape[1])
 
     def digest(self) -> str:
-        """sha256 (64 hex characters) of all arrays and ``classes``; the name does not count."""
+        """sha256 (64 hex characters) of all arrays, ``classes`` and ``augmentation`` if any.
+
+        The name does not count.
+        """
         digest = hashlib.sha256(f"classes={self.classes}".encode())
         for key in ("x", "y", "x_test", "y_test"):
             array = getattr(self, key)
@@ -74,6 +85,8 @@ class Task:
             little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             digest.update(f";{key}:{array.dtype.name}{list(array.shape)}:".encode())
             digest.update(memoryview(little).cast("B"))
+        if self.augmentation is not None:  # so that others keep the digest they always had
+            digest.update(f";augmentation:{self.augmentation.text()}".encode())
         return digest.hexdigest()
 
     def _check(self, x_key: str, y_key: str) -> None:
@@ -94,6 +107,20 @@ class Task:
             raise self._error(f"{y_key}[{row}] is {y[row]}, valid classes are {valid}")
         object.__setattr__(self, x_key, np.ascontiguousarray(x))
         object.__setattr__(self, y_key, np.ascontiguousarray(y))
+
+    def _check_augmentation(self) -> None:
+        """Check that rows may be its images, and leave it out if it moves nothing."""
+        found = self.augmentation
+        if found is None:
+            return
+        if found.inputs != self.inputs:
+            raise self._error(
+                f"augmentation moves images {list(found.image_shape)}, which are {found.inputs}"
+                f" inputs, x has {self.inputs}; give the image_shape of its rows, or none where"
+                " they are no images"
+            )
+        if not found.moves:
+            object.__setattr__(self, "augmentation", None)
 
     def _check_array(
         self, key: str, array: object, dtype: np.dtype[np.generic], axes: str, ndim: int

@@ -13,7 +13,8 @@ parameters w, momenta v, mask m, rate r, momentum u and weight decay d::
     w = w - r * v where m is 1, else 0               (with Nesterov g + u * v instead of v)
 
 as ``torch.optim.SGD`` without dampening, followed by the mask (chosen, not multiplied, so that
-a masked parameter is 0 even in a network that has diverged). Adam, with s the mean square and
+a masked parameter is 0 even in a network that has diverged). Where the task is augmented, the
+images of a batch are moved first, as ``trainers.moving`` says. Adam, with s the mean square and
 t the steps that the network has taken by it, this one included::
 
     v = u * v + (1 - u) * g;    s = 0.999 * s + 0.001 * g * g
@@ -35,11 +36,15 @@ from combsearch.config import Recipe
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch, Scores
-from combsearch.rng import RunKeys, epoch_order
+from combsearch.rng import U32, RunKeys, epoch_order
 from combsearch.tasks.base import Task
 
 OnStep = Callable[[int, NetBatch], NetBatch | None]
-"""Called with the step just taken and all networks; may return what to go on with."""
+"""Called with the step just taken and all networks; may return what to go on with.
+
+It may have a method ``wants(step) -> bool``: then it is called after those steps only, and
+networks need not be gathered for it after the others.
+"""
 
 ALL_STEPS = slice(None)
 FUSED_HIDDEN, FUSED_INPUTS = 5, 16  # hidden layers and inputs that the fused kernels take
@@ -70,8 +75,9 @@ class Trainer(Protocol):
             recipe: one for all, or one a network; these may differ in rate and schedule.
             keys: n run keys, which fix the minibatches.
             steps: a slice of 0 .. total steps, with start and stop only.
-            on_step: called after every step with the step and the networks (torch tensors
-                not to be written to); what it returns, unless None, replaces them.
+            on_step: called after every step, or those that it wants, with the step and the
+                networks (torch tensors not to be written to); what it returns, unless None,
+                replaces them.
 
         Returns:
             The networks after ``steps``, as numpy arrays.
@@ -92,6 +98,7 @@ class Plan:
         rates: float64 [net, epoch], learning rates.
         blocks: int64 [net], blocks of restarts.
         seed: run seed.
+        copies: uint32 [net, 2], the Philox key of each run.
         points: points of the task.
         start, stop: steps to take, half open.
     """
@@ -100,6 +107,7 @@ class Plan:
     rates: npt.NDArray[np.float64]
     blocks: npt.NDArray[np.int64]
     seed: int
+    copies: U32
     points: int
     start: int
     stop: int
@@ -150,7 +158,8 @@ def plan_fit(
     place = {name: row for row, name in enumerate(different)}
     known = np.array([recipe.rates() for recipe in different.values()], np.float64)
     rates = known[[place[id(recipe)] for recipe in recipes]]
-    return Plan(shared, rates, keys.blocks(), keys.seed, task.points, start, stop)
+    blocks, copies = keys.blocks(), keys.philox_keys()
+    return Plan(shared, rates, blocks, keys.seed, copies, task.points, start, stop)
 
 
 def _check_fit(shape: NetShape, task: Task) -> None:
@@ -198,6 +207,8 @@ def fused_obstacle(
     """Why the compiled trainers cannot serve a request, or None when they can."""
     if on_step is not None:
         return "it runs all steps in one call and cannot call on_step"
+    if task.augmentation is not None:
+        return "it trains on points as they are, without augmentation"
     if recipe is not None and (rule := _other_rule(recipe)):
         return f"it trains by SGD with plain momentum, without {rule}"
     return _shape_obstacle(nets, task)
@@ -223,6 +234,12 @@ def _other_rule(recipe: Recipe) -> str | None:
     if recipe.nesterov:
         return "nesterov"
     return f"clip {recipe.clip:g}" if recipe.clip else None
+
+
+def wanted_steps(on_step: OnStep, start: int, stop: int) -> list[int]:
+    """The steps of start .. stop - 1 after which ``on_step`` is called."""
+    wants: Callable[[int], bool] | None = getattr(on_step, "wants", None)
+    return [step for step in range(start, stop) if wants is None or wants(step)]
 
 
 def check_replacement(changed: NetBatch, nets: NetBatch) -> NetBatch:

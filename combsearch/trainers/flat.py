@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from combsearch.nets import Arrays, NetBatch, as_tensor
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import Plan, epoch_orders
+from combsearch.trainers.moving import Mover, shared_key
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class Minibatches:
     Args:
         task: its ``x`` is stored as ``dtype``.
         plan: which order the points are visited in.
+
+    Attributes:
+        own: whether the networks of a block have minibatches of their own, the same points
+            augmented for each.
     """
 
     def __init__(
@@ -59,19 +65,40 @@ class Minibatches:
         self._plan = plan
         self._x = as_tensor(task.x, device, dtype)
         self._y = as_tensor(task.y, device)
-        self._orders: dict[int, tuple[int, torch.Tensor]] = {}  # block -> epoch, its order
+        moves = task.augmentation
+        self._mover = None if moves is None else Mover(moves, device, dtype)
+        self.own = moves is not None and not moves.shared
+        # block -> epoch, its order here and on the device
+        self._orders: dict[int, tuple[int, npt.NDArray[np.int32], torch.Tensor]] = {}
 
-    def __call__(self, step: int, block: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x [batch, in], y uint8 [batch]) of ``step`` for networks of ``block``."""
+    def __call__(
+        self, step: int, block: int, nets: npt.NDArray[np.intp] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x, y uint8 [batch]) of ``step`` for networks of ``block``.
+
+        Args:
+            step: from 0.
+            block: that shares its minibatches.
+            nets: which networks of the block, all if None. Where they have minibatches of
+                their ``own``, x is [net, batch, in], else [batch, in].
+        """
         epoch, place = divmod(step, self._plan.steps_per_epoch)
         size = self._plan.recipe.batch_size
-        rows = self._order(epoch, block)[place * size : (place + 1) * size]
-        return self._x.index_select(0, rows), self._y.index_select(0, rows)
+        part = slice(place * size, (place + 1) * size)
+        order, there = self._order(epoch, block)
+        images, rows = order[part], there[part]
+        x, y = self._x.index_select(0, rows), self._y.index_select(0, rows)
+        if self._mover is None:
+            return x, y
+        if not self.own:
+            return self._mover(x, shared_key(self._plan.seed, block), epoch, images)[0], y
+        chosen = np.flatnonzero(self._plan.blocks == block) if nets is None else nets
+        return self._mover(x, self._plan.copies[chosen], epoch, images), y
 
-    def _order(self, epoch: int, block: int) -> torch.Tensor:
-        known, order = self._orders.get(block, (-1, self._y))
-        if known != epoch:
-            rows = epoch_orders(self._plan.seed, block, epoch, self._plan.points)
-            order = torch.as_tensor(rows.astype(np.int64), device=self._x.device)
-            self._orders[block] = (epoch, order)
-        return order
+    def _order(self, epoch: int, block: int) -> tuple[npt.NDArray[np.int32], torch.Tensor]:
+        """The points in their order of ``epoch``, as numpy and on the device."""
+        if block not in self._orders or self._orders[block][0] != epoch:
+            order = epoch_orders(self._plan.seed, block, epoch, self._plan.points)
+            there = torch.as_tensor(order.astype(np.int64), device=self._x.device)
+            self._orders[block] = (epoch, order, there)
+        return self._orders[block][1:]

@@ -10,7 +10,7 @@ import torch
 from combsearch.trainers.memory import is_out_of_memory
 
 Update = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
-"""(x [batch, in], y [batch], rates [net, 1]): one optimiser step in place."""
+"""(x [batch, in] or [net, batch, in], y [batch], rates [net, 1]): one optimiser step in place."""
 
 _WARM_UPS = 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from combsearch.config import Recipe
@@ -12,7 +13,14 @@ from combsearch.errors import UsageError
 from combsearch.nets import Arrays, NetBatch, Network, Scores, as_tensor, mean_loss, score
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
-from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
+from combsearch.trainers.base import (
+    ALL_STEPS,
+    OnStep,
+    Plan,
+    check_replacement,
+    plan_fit,
+    wanted_steps,
+)
 from combsearch.trainers.flat import Layout, Minibatches
 from combsearch.trainers.updates import adam_of, updated
 
@@ -49,22 +57,20 @@ class LoopTrainer:
         steps: slice = ALL_STEPS,
         on_step: OnStep | None = None,
     ) -> NetBatch:
-        """See ``Trainer.fit``; with ``on_step`` every network takes a step before the next."""
+        """See ``Trainer.fit``; with ``on_step`` every network comes to its step before the next."""
         plan = plan_fit(nets, task, recipe, keys, steps)
         dtype = _DTYPES[self.dtype]
         batches = Minibatches(task, plan, _CPU, dtype)
         runs = _runs(nets, plan.recipe, dtype)
-        if on_step is None:
-            for run in runs:
-                for step in range(plan.start, plan.stop):
-                    run.take(step, plan, batches)
-            return _gather(nets, runs).numpy()
-        for step in range(plan.start, plan.stop):
-            for run in runs:
-                run.take(step, plan, batches)
-            changed = on_step(step, _gather(nets, runs))
-            if changed is not None:
-                runs = _runs(check_replacement(changed, nets), plan.recipe, dtype)
+        done = plan.start
+        if on_step is not None:
+            for step in wanted_steps(on_step, plan.start, plan.stop):
+                _train(runs, range(done, step + 1), plan, batches)
+                done = step + 1
+                changed = on_step(step, _gather(nets, runs))
+                if changed is not None:
+                    runs = _runs(check_replacement(changed, nets), plan.recipe, dtype)
+        _train(runs, range(done, plan.stop), plan, batches)
         return _gather(nets, runs).numpy()
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
@@ -90,7 +96,9 @@ class _Run:
 
     def take(self, step: int, plan: Plan, batches: Minibatches) -> None:
         """One optimiser step."""
-        x, y = batches(step, int(plan.blocks[self.index]))
+        x, y = batches(step, int(plan.blocks[self.index]), np.array([self.index]))
+        if batches.own:
+            x = x[0]
         w = self.w.requires_grad_()
         with torch.enable_grad():
             logits, state = self.network.apply(self.layout.unpack(w), self.state, x)
@@ -100,6 +108,13 @@ class _Run:
         with torch.no_grad():
             w, self.v, self.adam = updated(plan.recipe, rate, w, self.v, self.adam, g)
             self.w = torch.where(self.m != 0, w, 0.0)
+
+
+def _train(runs: Sequence[_Run], steps: range, plan: Plan, batches: Minibatches) -> None:
+    """One run after another takes all of ``steps``."""
+    for run in runs:
+        for step in steps:
+            run.take(step, plan, batches)
 
 
 def _runs(nets: NetBatch, recipe: Recipe, dtype: torch.dtype) -> list[_Run]:

@@ -25,7 +25,10 @@ _ACTIVATION_COPIES = 2  # what backward keeps, and as much again in passing
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 
 
-def net_bytes(nets: NetBatch, x: torch.Tensor, y: torch.Tensor) -> int:
+_OWN_BATCHES = 3  # of a network with its own: itself, and where its pixels come from (int64)
+
+
+def net_bytes(nets: NetBatch, x: torch.Tensor, y: torch.Tensor, own: bool = False) -> int:
     """Bytes that one more network takes while it is trained, estimated.
 
     Counts the parameters and what one forward pass keeps for the backward pass. The peak of
@@ -35,6 +38,7 @@ def net_bytes(nets: NetBatch, x: torch.Tensor, y: torch.Tensor) -> int:
         nets: the first of them is tried.
         x: a minibatch [points, ...] on the device.
         y: its labels [points].
+        own: whether every network has a minibatch of its own; else they share it.
     """
     one = nets[:1].to_torch(x.device)
     params = {name: a[0].detach().clone().requires_grad_() for name, a in one.params.items()}
@@ -51,7 +55,8 @@ def net_bytes(nets: NetBatch, x: torch.Tensor, y: torch.Tensor) -> int:
     for shared in (*params.values(), x, y):
         saved.pop(shared.untyped_storage().data_ptr(), None)
     parameters = sum(int(a.nbytes) for a in (*params.values(), *one.state.values()))
-    return _PARAMETER_COPIES * parameters + _ACTIVATION_COPIES * sum(saved.values())
+    batches = _OWN_BATCHES * int(x.nbytes) if own else 0
+    return _PARAMETER_COPIES * parameters + _ACTIVATION_COPIES * sum(saved.values()) + batches
 
 
 def working_bytes(device: torch.device, share: float) -> int:

@@ -20,7 +20,14 @@ from combsearch.errors import CombsearchError, UsageError
 from combsearch.nets import Arrays, NetBatch, Network, Scores, as_tensor, mean_loss, score
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
-from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, check_replacement, plan_fit
+from combsearch.trainers.base import (
+    ALL_STEPS,
+    OnStep,
+    Plan,
+    check_replacement,
+    plan_fit,
+    wanted_steps,
+)
 from combsearch.trainers.flat import Layout, Minibatches
 from combsearch.trainers.graphs import Graphs, Update
 from combsearch.trainers.memory import MOST_NETS, is_out_of_memory, net_bytes, working_bytes
@@ -29,7 +36,10 @@ from combsearch.trainers.updates import adam_of, update_in_place
 Gradients = Callable[
     [torch.Tensor, Arrays, torch.Tensor, torch.Tensor], tuple[torch.Tensor, Arrays]
 ]
-"""(w [net, P], state [net, ...], x [batch, in], y [batch]) -> gradients [net, P], new state."""
+"""(w [net, P], state [net, ...], x, y [batch]) -> gradients [net, P], new state.
+
+x is [batch, in], the same for all, or [net, batch, in].
+"""
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class VmapTrainer:
         steps: slice = ALL_STEPS,
         on_step: OnStep | None = None,
     ) -> NetBatch:
-        """See ``Trainer.fit``; with ``on_step`` every chunk takes a step before the next."""
+        """See ``Trainer.fit``; with ``on_step`` every chunk comes to its step before the next."""
         plan = plan_fit(nets, task, recipe, keys, steps)
         setup = self._setup(nets, task, plan)
         size = self.chunk or self.planned_chunk(nets, task, plan.recipe)
@@ -92,8 +102,9 @@ class VmapTrainer:
         device = self._device()
         x = as_tensor(task.x[: recipe.batch_size], device)
         y = as_tensor(task.y[: recipe.batch_size], device)
-        room = working_bytes(device, self.memory_share) // net_bytes(nets, x, y)
-        return max(1, min(room, MOST_NETS))
+        room = working_bytes(device, self.memory_share)
+        own = task.augmentation is not None and not task.augmentation.shared
+        return max(1, min(room // net_bytes(nets, x, y, own), MOST_NETS))
 
     def _device(self) -> torch.device:
         found = "cuda" if torch.cuda.is_available() else "cpu"
@@ -103,12 +114,18 @@ class VmapTrainer:
         device, layout = self._device(), Layout.of(nets)
         graphs = Graphs(device) if self.graphs and device.type == "cuda" else None
         batches = Minibatches(task, plan, device)
-        gradients = lift(nets.network, layout)
+        gradients = lift(nets.network, layout, batches.own)
         return _Setup(nets.network, layout, plan, batches, gradients, device, graphs)
 
 
-def lift(network: Network, layout: Layout) -> Gradients:
-    """The gradients of many networks at once, from ``network`` written for one."""
+def lift(network: Network, layout: Layout, own: bool = False) -> Gradients:
+    """The gradients of many networks at once, from ``network`` written for one.
+
+    Args:
+        network: what they all are.
+        layout: of their parameters.
+        own: whether x is [net, batch, in]; else it is [batch, in], for all of them.
+    """
 
     def loss(
         w: torch.Tensor, state: Arrays, x: torch.Tensor, y: torch.Tensor
@@ -117,7 +134,7 @@ def lift(network: Network, layout: Layout) -> Gradients:
         return mean_loss(logits, y), new_state
 
     one = torch.func.grad(loss, has_aux=True)
-    many: Gradients = torch.func.vmap(one, in_dims=(0, 0, None, None))
+    many: Gradients = torch.func.vmap(one, in_dims=(0, 0, 0 if own else None, None))
 
     def gradients(
         w: torch.Tensor, state: Arrays, x: torch.Tensor, y: torch.Tensor
@@ -125,7 +142,8 @@ def lift(network: Network, layout: Layout) -> Gradients:
         if len(w) > 1:
             return many(w, state, x, y)
         # One network alone needs no grouped convolutions: a CNN takes 14% less time without.
-        g, new_state = one(w[0], {name: a[0] for name, a in state.items()}, x, y)
+        state = {name: a[0] for name, a in state.items()}
+        g, new_state = one(w[0], state, x[0] if own else x, y)
         return g[None], {name: a[None] for name, a in new_state.items()}
 
     return gradients
@@ -187,7 +205,7 @@ class _Chunk:
         plan = self.setup.plan
         block = int(plan.blocks[self.index[0]])
         while self.step < stop:
-            x, y = self.setup.batches(self.step, block)
+            x, y = self.setup.batches(self.step, block, self.index)
             epoch = self.step // plan.steps_per_epoch
             self._update(x, y, self.rates[:, epoch : epoch + 1])
             self.step += 1
@@ -280,8 +298,8 @@ def _trained(chunk: _Chunk, stop: int) -> list[tuple[npt.NDArray[np.intp], NetBa
 
 
 def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep) -> NetBatch:
-    """All chunks take a step, ``on_step`` sees all networks, and so on."""
-    for step in range(plan.start, plan.stop):
+    """All chunks train to a step that ``on_step`` wants, it sees all networks, and so on."""
+    for step in wanted_steps(on_step, plan.start, plan.stop):
         chunks = [part for chunk in chunks for part in _advance(chunk, step + 1)]
         with torch.enable_grad():  # for a callback that takes gradients of its own
             changed = on_step(step, _in_order([(c.index, c.nets()) for c in chunks]))
@@ -289,6 +307,7 @@ def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep)
             check_replacement(changed, nets)
             for chunk in chunks:
                 chunk.load(changed)
+    chunks = [part for chunk in chunks for part in _advance(chunk, plan.stop)]
     return _in_order([(chunk.index, chunk.nets().numpy()) for chunk in chunks])
 
 

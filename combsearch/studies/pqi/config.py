@@ -48,6 +48,7 @@ class PqiConfig:
     weight_decay: float = option(5e-4, "weight decay, biases included")
     checkpoint: str = option("best", "what is measured and pruned: best (on test points) or last")
     grid: tuple[str, ...] = option(GRID, "pairs P:Q at which the PQ index is measured")
+    augment: bool = option(True, "flip and crop images in training, if usual for the data set")
     points: int = option(0, "training points that are used, the first; 0 takes all")
     seed: int = same_option(SearchConfig, "seed")
     trainer: str = option("auto", "auto, vmap or loop; for small MLPs also sparse and fused")

@@ -56,7 +56,8 @@ class PqiPlan:
         if config.task in DATA_SETS:
             layer_names(config)  # a wrong name shows before anything is loaded
             images = load_images(config.task)
-            task = images.task()
+            # All chains of a seed see the same images.
+            task = images.task(augment=config.augment, shared=True)
             network = _image_network(config.network, images.x.shape[1:], images.classes)
         else:
             task = load_task(config.task)

@@ -6,8 +6,7 @@ x_test  uint8 [m, channels, height, width]    the held-out images
 y_test  uint8 [m]
 
 A network is trained on ``normalised`` images: by channel, (pixel / 255 - mean) /
-deviation, float32. A Task holds them flat, for MLPs; everything else takes slices of
-``x``, augments them (``combsearch.tasks.images.augment``) and normalises what it needs.
+deviation, float32. A Task holds them flat, and says how they are augmented in training.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.errors import UsageError
+from combsearch.tasks.augmentation import Augmentation
 from combsearch.tasks.base import Task
 
 U8 = npt.NDArray[np.uint8]
@@ -36,6 +36,8 @@ class ImageSet:
         class_names: one a class, or empty.
         mean: by channel, of the training set's pixels scaled to 0..1.
         deviation: the standard deviation of the same.
+        flip: whether training usually flips its images left to right.
+        pad: black pixels around the image from which training usually crops.
 
     Raises:
         UsageError: an array with another dtype or shape, a label that is no class, or
@@ -51,6 +53,8 @@ class ImageSet:
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    flip: bool = False
+    pad: int = 0
 
     def __post_init__(self) -> None:
         self._check("x", "y")
@@ -89,12 +93,27 @@ class ImageSet:
             found[..., c, :, :] = table[images[..., c, :, :]]
         return found
 
-    def task(self) -> Task:
-        """All images normalised and flat, x float32 [n, channels * height * width]."""
+    def task(self, augment: bool = False, shared: bool = False) -> Task:
+        """All images normalised and flat, x float32 [n, channels * height * width].
+
+        Args:
+            augment: whether training moves them as it usually does (``flip``, ``pad``); for a
+                data set with neither this changes nothing.
+            shared: see ``Augmentation``.
+        """
         x, x_test = (
             self.normalised(images).reshape(len(images), -1) for images in (self.x, self.x_test)
         )
-        return Task(self.name, x, self.y, x_test, self.y_test, self.classes)
+        moved = self.augmentation(shared) if augment else None
+        return Task(self.name, x, self.y, x_test, self.y_test, self.classes, moved)
+
+    def augmentation(self, shared: bool = False) -> Augmentation:
+        """The usual one: ``flip``, and crops from a frame of ``pad`` black pixels."""
+        black = self.normalised(np.zeros((self.channels, 1, 1), np.uint8))
+        channels, height, width = self.x.shape[1:]
+        return Augmentation(
+            (channels, height, width), self.flip, self.pad, tuple(black.ravel().tolist()), shared
+        )
 
     def _check(self, x_name: str, y_name: str) -> None:
         """Check a pair of arrays."""

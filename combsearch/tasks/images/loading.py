@@ -52,7 +52,15 @@ def _image_set(
 ) -> ImageSet:
     names = data_set.class_names if names is None else names
     return ImageSet(
-        data_set.name, *train, *test, len(names), names, data_set.mean, data_set.deviation
+        data_set.name,
+        *train,
+        *test,
+        len(names),
+        names,
+        data_set.mean,
+        data_set.deviation,
+        data_set.flip,
+        data_set.pad,
     )
 
 
