@@ -2,7 +2,7 @@
 # (with its venv module), make and a package index; everything else is made in .venv.
 #
 #   make search    phase one of the search; more options: make search ARGS="--dry-run"
-#   make test      lint, formatting, types and every test
+#   make test      lint, formatting, types and every test; some: make test ARGS="tests/test_x.py"
 #   make format    put the source into the form that `make lint` checks
 #   make bench     speed of the trainers on this machine
 #   make clean     remove what these commands made (never runs/)
@@ -10,6 +10,8 @@
 PYTHON ?= python3
 VENV := .venv
 ARGS :=
+# Two tests at once need about 2 GB, four about 4 GB; one at a time, in order: make test ARGS=-n0
+WORKERS := -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -27,7 +29,7 @@ bench: $(CORE)
 	$(BIN)/combsearch bench $(ARGS)
 
 test: lint types
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -54,3 +54,10 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data beside the checkout ({folder.name}/)")
     return folder
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several workers files with slow tests go first: none is left with one at the end."""
+    if hasattr(config, "workerinput"):  # of pytest-xdist, which gives out whole files in order
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)

@@ -179,9 +179,9 @@ def test_symmetric_masks_of_wide_shapes_take_no_time(name: str) -> None:
     mask, symmetries = HARD[name]
     canonical_form(mask)  # compile first
     masks = relabelled(copies(mask, 20), 5)
-    started = time.perf_counter()
+    started = time.process_time()
     forms = canonical_form(masks)
-    assert time.perf_counter() - started < 2  # 0.02 s where it was written
+    assert time.process_time() - started < 2  # 0.02 s where it was written
     assert len(np.unique(forms.words, axis=0)) == 1
     assert orbit_sizes(mask) == [relabellings(mask.shape) // symmetries]
 
@@ -222,9 +222,9 @@ def test_masks_that_look_alike_from_every_neuron_are_told_apart(
 def test_many_masks_a_second() -> None:
     masks = random_masks(NetShape.parse("7,3,3"), 50_000, 0, 0.7)
     canonical_form(masks[:1])
-    started = time.perf_counter()
+    started = time.process_time()
     canonical_form(masks)
-    assert time.perf_counter() - started < 1  # a twentieth of it on a machine at rest
+    assert time.process_time() - started < 1  # it takes a twentieth
 
 
 def test_no_masks_have_no_forms() -> None:

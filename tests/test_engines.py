@@ -88,7 +88,8 @@ def test_a_killed_worker_is_replaced_and_the_one_shard_that_kills_is_given_up(
     [(shard, failure)] = [pair for pair in found if isinstance(pair[1], Failure)]
     assert shard == Shard(8, 10) and isinstance(failure, Failure)
     assert failure.reason == "in each of 4 tries a worker process was killed, maybe for memory"
-    assert work.calls(shard) == 4 and work.calls(Shard(2, 4)) == 2
+    # On a busy machine one death may come before the other shard has begun or was reported.
+    assert 3 <= work.calls(shard) <= 4 and 2 <= work.calls(Shard(2, 4)) <= 3
     assert 4 <= len(said) <= 5 and len(set(said)) == 1
     assert said[0] == "a worker process was killed; what it worked on is computed again"
 
@@ -129,6 +130,8 @@ def test_one_process_works_here_and_several_apart() -> None:
 def test_signals_wait_while_processes_are_started() -> None:
     came: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: came.append(number))
+    # What starts the tests may have left Ctrl-C ignored.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with signals_held():
             os.kill(os.getpid(), signal.SIGUSR1)
@@ -157,6 +160,7 @@ def test_signals_wait_while_processes_are_started() -> None:
         other.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
+        signal.signal(signal.SIGINT, ctrl_c)
 
 
 def coordinator(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -170,7 +174,7 @@ def test_workers_end_with_a_coordinator_that_is_killed_and_nothing_is_said() -> 
     pids = {json.loads(process.stdout.readline())["pid"] for _ in range(2)}
     assert pids and pids <= set(workers(process.pid))
     process.kill()
-    assert gone(process.pid, within=5)
+    assert gone(process.pid, within=15)
     assert finish(process)[1:] == ("", "")
 
 

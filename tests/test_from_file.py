@@ -360,9 +360,9 @@ def test_bad_csv(tmp_path: Path, case: str) -> None:
 def test_many_lines_are_quick(tmp_path: Path) -> None:
     rows = "".join(f"{i},{-i},{i % 2}\n" for i in range(20_000))
     (tmp_path / "big.csv").write_text("a,b,y\n" + rows * 5)
-    began = time.perf_counter()
+    began = time.process_time()
     task = task_from_file(tmp_path / "big.csv")
-    assert time.perf_counter() - began < 2  # a tenth of a million: 0.13 s where it was written
+    assert time.process_time() - began < 2  # a tenth of a million: 0.13 s where it was written
     assert task.points == 100_000 and task.x[-1].tolist() == [19_999, -19_999]
 
 
@@ -371,13 +371,13 @@ def test_many_lines_are_quick(tmp_path: Path) -> None:
 
 def outcome(path: Path) -> Task | None:
     """The task, or None where the file is refused as it should be; anything else fails."""
-    began = time.perf_counter()
+    began = time.process_time()
     message = None
     try:
         task = task_from_file(path)
     except UsageError as error:
         message = str(error)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     if message is None:
         return task
     assert message.startswith(f"task file {str(path)!r}: ")

@@ -357,11 +357,11 @@ def test_an_exhaust_run_survives_kill_9() -> None:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.3))
         saved = len(list(shards.glob("*.parquet")))
-        if process.poll() is None:
+        if kills < 4 and process.poll() is None:
             process.kill()
             kills += 1
-        code, out, err = finish(process)
-        assert gone(process.pid, 5)
+        code, out, err = finish(process, 120)
+        assert gone(process.pid, 15)
         if code == 0:
             break
     assert kills >= 3

@@ -17,6 +17,7 @@ from combsearch.errors import UsageError
 from combsearch.flops import BY_ROUNDS
 from combsearch.plots import methods as styles
 from combsearch.plots.scales import _accuracy, _height
+from combsearch.plots.style import ACCENT
 from combsearch.prune_config import NINE, PAPER_BUDGETS, PAPER_CELLS, PAPER_WIDTHS, RANDOM
 from combsearch.prune_rows import prune_table, within_budget
 
@@ -110,6 +111,13 @@ def test_thirteen_methods_are_readable(searches: dict[str, Runs] | None) -> None
     assert_readable(figure)
     assert len(found(figure, "method")) == 13
     assert len(found(figure, "search")) == len(searches or {})
+
+
+def test_three_methods_beside_all_scopes_of_rounds_are_readable() -> None:
+    runs = methods_of(("gmp", "lth", "snip", *BY_ROUNDS))
+    assert_readable(plots.pareto(runs, TARGETS, SEARCHES, "width 16, from random weights"))
+    panels = {f"width {width}": runs for width in (3, 4, 5, 6, 7, 8, 16)}
+    assert_readable(plots.pareto_grid(panels, TARGETS, SEARCHES))
 
 
 def test_a_method_without_a_run_that_counts_is_named() -> None:
@@ -310,6 +318,16 @@ def test_the_colours_of_methods_that_choose_stay_apart_whoever_looks(vision: str
     seen = [cielab(look.colour, VISIONS[vision]) for look in styles.looks(names).values()]
     apart = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)]
     assert min(apart) > 12  # a difference of 2 can just be seen
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+def test_pruning_in_rounds_stands_apart_from_what_it_is_drawn_with(vision: str) -> None:
+    """From each other, the methods with dense training, and the lines of the targets."""
+    names = (*BY_ROUNDS, "gmp", "lth", "rigl", "snip")
+    colours = [*(look.colour for look in styles.looks(names).values()), ACCENT]
+    seen = [cielab(colour, VISIONS[vision]) for colour in colours]
+    apart = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)]
+    assert min(apart) > 7
 
 
 def test_a_users_pruners_differ_from_ours_and_from_each_other() -> None:

@@ -319,10 +319,10 @@ HOSTILE = {
 def test_hostile_files_cost_neither_time_nor_memory(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(HOSTILE[name])
     tracemalloc.start()
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(CorruptDataError, match=name):
         load_network(tmp_path / name)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
 

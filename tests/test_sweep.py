@@ -498,7 +498,7 @@ def test_a_sweep_survives_kill_9(capsys: Capture) -> None:
     time.sleep(random.uniform(0, 0.1))
     process.kill()
     finish(process)
-    assert gone(process.pid, 5)
+    assert gone(process.pid, 15)
     code, out, err = finish(combsearch(*command, "--run=killed", "--json"))
     assert code == 0, err
     found = json.loads(out)

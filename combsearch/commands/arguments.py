@@ -98,6 +98,12 @@ def compare_options(command: argparse.ArgumentParser) -> None:
         help=f"accuracy to reach, may be repeated (default {shown})",
     )  # fmt: skip
     command.add_argument(
+        "--methods", metavar="A,B,...", help="compare these alone (default all that the runs have)"
+    )
+    command.add_argument(
+        "--restarts", type=int, metavar="N", help="count the first N restarts alone (default all)"
+    )
+    command.add_argument(
         "-o", "--output", metavar="FOLDER", help="where to write table and figures"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")

@@ -20,6 +20,7 @@ from combsearch.comparison import (
     Prunable,
     PruneRun,
     SearchRun,
+    chosen,
     compare,
     comparison_csv,
     comparison_text,
@@ -46,7 +47,13 @@ class _NoSettings:
 
 
 def compare_command(
-    runs: list[str], runs_folder: str, targets: list[float], output: str | None, as_json: bool
+    runs: list[str],
+    runs_folder: str,
+    targets: list[float],
+    output: str | None,
+    as_json: bool,
+    methods: Sequence[str] = (),
+    restarts: int | None = None,
 ) -> dict[str, Any]:
     """Compare sweeps of pruners with each other and with what searches found.
 
@@ -60,12 +67,15 @@ def compare_command(
         targets: accuracies in (0, 1]; none takes ``PAPER_TARGETS``.
         output: folder of the results; None takes ``compare`` in the first sweep's.
         as_json: print one JSON object.
+        methods: whose runs are compared; none takes all that the sweeps have.
+        restarts: how many of them count, the first ones; None takes all.
 
     Returns:
         What ``comparison.json`` holds.
 
     Raises:
-        UsageError: a target out of range, no sweep among the runs, runs of different tasks.
+        UsageError: a target or ``restarts`` out of range, no sweep among the runs, runs of
+            different tasks, a method without a run.
         CorruptDataError: damaged shards or networks.
     """
     targets = check_targets(targets)
@@ -73,7 +83,7 @@ def compare_command(
     task = common_task(stores)
     sweeps = [read_prune_run(store) for store in prune_stores(stores)]
     searches = [read_search_run(one, task) for one in stores if one not in prune_stores(stores)]
-    found = groups(sweeps)
+    found = chosen(groups(sweeps), methods, restarts)
     report = {
         "command": "compare",
         "task": task.name,
@@ -81,7 +91,7 @@ def compare_command(
         **compare(found, searches, targets, _deleting(task)),
         "prune_runs": _sweeps_json(found),
         "search_runs": [_search_json(one) for one in searches],
-        "made_with": _made_with(runs, targets, output),
+        "made_with": _made_with(runs, targets, output, methods, restarts),
     }
     folder = Path(output) if output is not None else Path(sweeps[0].name) / "compare"
     files = write_comparison(folder, report, found, searches, task)
@@ -157,8 +167,16 @@ def _search_json(search: SearchRun) -> dict[str, Any]:
     }
 
 
-def _made_with(runs: Sequence[str], targets: Sequence[float], output: str | None) -> dict[str, Any]:
+def _made_with(
+    runs: Sequence[str],
+    targets: Sequence[float],
+    output: str | None,
+    methods: Sequence[str],
+    restarts: int | None,
+) -> dict[str, Any]:
     words = ["combsearch", "compare", *runs]
+    words += ["--methods", ",".join(methods)] if methods else []
+    words += ["--restarts", str(restarts)] if restarts is not None else []
     for target in targets:
         words += ["--target", f"{target:.10g}"]
     words += ["-o", output] if output is not None else []

@@ -14,7 +14,7 @@ from __future__ import annotations
 from combsearch.comparison.bounds import Bound, SearchRun, joined, lowest
 from combsearch.comparison.prunable import Prunable, prunable
 from combsearch.comparison.published import Published, published
-from combsearch.comparison.table import Group, compare, groups, sparsest_saved
+from combsearch.comparison.table import Group, chosen, compare, groups, sparsest_saved
 from combsearch.comparison.text import comparison_csv, comparison_text
 from combsearch.comparison.tries import PruneRun, Tries
 
@@ -26,6 +26,7 @@ __all__ = [
     "Published",
     "SearchRun",
     "Tries",
+    "chosen",
     "compare",
     "comparison_csv",
     "comparison_text",

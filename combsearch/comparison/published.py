@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from combsearch.flops import BY_ROUNDS
 from combsearch.tasks import cubist_spiral
 
 
@@ -68,6 +69,9 @@ PUBLISHED = (
     Published("snip", 0.95, 29, 3, _GIVEN, 0.9514),
     Published("gmp", 0.995, 40, 7, _GIVEN, 0.9968),
 )
+
+ABSENT = BY_ROUNDS
+"""Methods that another paper has (SAP's, ICLR 2023) and this one has not."""
 
 FLOPS_WIDTH, FLOPS_BUDGET = 16, 55
 FLOPS_PLACE = "table 1, width 16, 55 nonzeros"

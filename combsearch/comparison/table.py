@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,37 @@ def groups(runs: Sequence[PruneRun]) -> list[Group]:
         Group(_label(own[0]), own[0].start, tuple(own), Tries.of(own))
         for _, own in sorted(pooled.items())
     ]
+
+
+def chosen(
+    found: Sequence[Group], methods: Sequence[str] = (), restarts: int | None = None
+) -> list[Group]:
+    """``found`` with some of their runs alone, groups that have none of them left out.
+
+    Args:
+        found: the sweeps, grouped.
+        methods: theirs only; of none given all.
+        restarts: only numbers below it, where sweeps have unequally many; None takes all.
+
+    Raises:
+        UsageError: ``restarts`` is below 1, or no sweep has one of ``methods``.
+    """
+    if restarts is not None and restarts < 1:
+        raise UsageError(f"restarts is {restarts}, it must be a whole number from 1 up")
+    known = dict.fromkeys(method for group in found for method in methods_of(group.tries))
+    for method in methods:
+        if method not in known:
+            raise UsageError(
+                f"methods holds {method!r}, of which these sweeps have no run; they have"
+                f" {', '.join(known)}"
+            )
+    kept = [replace(group, tries=_some(group.tries, methods, restarts)) for group in found]
+    return [group for group in kept if len(group.tries)]
+
+
+def _some(tries: Tries, methods: Sequence[str], restarts: int | None) -> Tries:
+    own = np.isin(tries.method, list(methods)) if methods else np.ones(len(tries), np.bool_)
+    return tries[own if restarts is None else own & (tries.restart < restarts)]
 
 
 def _check_sources(runs: Sequence[PruneRun]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from combsearch.comparison.bounds import EXISTS, PRUNED_BIASES, TRAINED
+from combsearch.comparison.published import ABSENT
 
 Json = Mapping[str, Any]
 NOT_REACHED = "not reached"
@@ -32,7 +33,7 @@ def comparison_text(report: Json) -> str:
         parts += [*_by_width(own), _above(own)]
     if report["flops"]:
         parts.append(_flops(report["flops"]))
-    parts.append(_KEY)
+    parts += [_absent(report["entries"]), _KEY]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -188,6 +189,12 @@ def _above(entries: Sequence[Json]) -> str:
     own = {e["method"]: e["above_budget"] for e in entries if e["width"] is None}
     found = ", ".join(f"{method} {above:,}" for method, above in own.items() if above)
     return f"runs that keep more than their budget and count for none: {found}" if found else ""
+
+
+def _absent(entries: Sequence[Json]) -> str:
+    """Which methods the paper does not have at all; nothing where it has all of them."""
+    found = ", ".join(dict.fromkeys(e["method"] for e in entries if e["method"] in ABSENT))
+    return f"not in the paper: {found}" if found else ""
 
 
 def _flops(rows: Sequence[Json]) -> str:

@@ -3,7 +3,8 @@
 Methods are more than colours can tell apart, so each of the nine has a mark of its own too, and
 figures name them beside their lines. The colours stay apart under the common colour-vision
 deficiencies together with their lightness; random masks, the naive floor, are grey and dashed.
-Pruning in rounds (SAP, LT, one-shot) has a hue a method, and a tint, mark and dash a scope.
+Pruning in rounds (SAP, LT, one-shot) has a hue a method, and a tint, mark and dash a scope; SAP
+is red, away from the colour of the target lines.
 """
 
 from __future__ import annotations
@@ -78,15 +79,15 @@ _LOOKS = {
     "synflow": Look("#e6b800", "P"),
     "prospr": Look("#8c4a1f", "*"),
     "magnitude": Look("#e6550d", "H"),
-    "sap": Look("#c2185b", "o", (7, 1)),
-    "sap_layer": Look("#dd5e8f", "s", (4, 1, 1, 1)),
-    "sap_neuron": Look("#f0a3c0", "^", (2, 1)),
-    "lt": Look("#0f7c8a", "o", (7, 1)),
-    "lt_layer": Look("#4fb0bb", "s", (4, 1, 1, 1)),
-    "lt_neuron": Look("#9fd8de", "^", (2, 1)),
-    "one_shot": Look("#5e35b1", "o", (7, 1)),
-    "one_shot_layer": Look("#9474d4", "s", (4, 1, 1, 1)),
-    "one_shot_neuron": Look("#c8b6ea", "^", (2, 1)),
+    "sap": Look("#d9343a", "o", (7, 1)),
+    "sap_layer": Look("#ee7078", "s", (4, 1, 1, 1)),
+    "sap_neuron": Look("#fba0ab", "^", (2, 1)),
+    "lt": Look("#006d75", "o", (7, 1)),
+    "lt_layer": Look("#17a8a8", "s", (4, 1, 1, 1)),
+    "lt_neuron": Look("#62d9d3", "^", (2, 1)),
+    "one_shot": Look("#6a00bf", "o", (7, 1)),
+    "one_shot_layer": Look("#9a4df0", "s", (4, 1, 1, 1)),
+    "one_shot_neuron": Look("#b388f7", "^", (2, 1)),
     "random_uniform": Look("#4f4f4f", "h", (4, 1.5), 0.8),
     "random_epl": Look("#6e6e6e", "d", (1.2, 1.2), 0.8),
     "random_epf": Look("#8d8d8d", ">", (5, 1.2, 1.2, 1.2), 0.8),
