@@ -75,8 +75,9 @@ def report_text(report: dict[str, Any]) -> str:
     lines = [
         f"{config['network']} on {config['task']}: {report['rows']} rows{state}, {config['seeds']}"
         f" seeds, in {report['run_folder']}",
-        "accuracy on held-out points (mean over seeds); weights left where it is within"
-        f" {100 * report['tolerance']:g} point of the dense network's, and after the last round",
+        "accuracy on held-out points, or all where there are none (mean over seeds); weights left"
+        f" where it is within {100 * report['tolerance']:g} point of the dense network's, and after"
+        " the last round",
     ]
     if report["diverged"]:
         lines.append(f"{report['diverged']} rows diverged and do not count")

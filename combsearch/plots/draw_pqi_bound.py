@@ -88,7 +88,7 @@ def pqi_against_bound(
         raise UsageError("no runs to draw: give the rows of one network at least")
     rows, key = lay_rows(studies, scope, column)
     pair = next(iter(studies.values())).checked(pair)
-    frames = Frames(len(rows), 3, 1.35, apart=0.74, below=0.3)
+    frames = Frames(len(rows), 3, 1.35, apart=0.86, below=0.3)
     lines = key_rows([label for label, _ in key]) + 2 * (len(limits) > 0)
     figure, axes = frames.open(0.06 + ROW * (1 + lines) + (0.26 if rows[0].name else 0.12))
     span = _span(rows, limits)

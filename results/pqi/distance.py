@@ -75,10 +75,17 @@ def line(target: float, method: str, bound: int, own: dict[str, np.ndarray]) -> 
     ]
     shown = ", ".join(f"{value:.2f}" for value in within)
     ratio, says = own["nonzeros"] / bound, own["stays"] / bound
-    return (
-        f"| {100 * target:g}% | {method} | {len(distance)} |"
-        f" {ratio.min():.1f} to {ratio.max():.1f} | {np.median(says):.1f} ({says.min():.1f} to {says.max():.1f}) | {whole:.2f} | {shown} |"
-    )
+    spread = f"{np.median(says):.1f} ({says.min():.1f} to {says.max():.1f})"
+    cells = [
+        f"{100 * target:g}%",
+        method,
+        f"{len(distance)}",
+        f"{ratio.min():.1f} to {ratio.max():.1f}",
+        spread,
+        f"{whole:.2f}",
+        shown,
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
