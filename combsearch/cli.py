@@ -69,6 +69,8 @@ def _code_of(error: BaseException, stopped_by: int | None) -> int:
         return _fail(str(error), error.exit_code)
     if isinstance(error, OutputLostError) and isinstance(error.__cause__, OSError):
         return _lost_output(error.__cause__)
+    if isinstance(error, MemoryError):  # a GPU's is a RuntimeError; the engines see to that
+        return _fail(f"out of memory ({error}); take a smaller network or fewer --jobs", 1)
     if isinstance(error, OSError):
         return _fail(f"{type(error).__name__}: {error}; what was saved is whole", 1)
     raise error

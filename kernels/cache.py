@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,38 @@ def compiled(function: Callable[..., Any], inline: str = "never") -> Any:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(folder)  # read once, while the decorator runs
     try:
-        return numba.njit(error_model="numpy", cache=True, inline=inline)(function)
+        found = numba.njit(error_model="numpy", cache=True, inline=inline)(function)
     finally:
         numba.config.CACHE_DIR = before
+    _save_in_turn(found)
+    return found
+
+
+def _save_in_turn(function: Any) -> None:
+    """Let one process at a time add to what is kept of ``function``.
+
+    numba reads the index, takes the next number for a file of code, writes the index and then
+    the file. Two processes that had compiled for different types at once could give both codes
+    one number: a third process would then run one for the other's types, unnoticed.
+    """
+    files = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    if files is None:  # another numba may keep code in another way
+        return
+    save = files.save
+
+    def save_alone(key: Any, data: Any) -> None:
+        with _alone_in(files._cache_path):
+            save(key, data)
+
+    files.save = save_alone
+
+
+@contextlib.contextmanager
+def _alone_in(folder: str) -> Iterator[None]:
+    """No other process is in here for ``folder``, if its disk can lock; a killed one is not."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -127,6 +127,43 @@ def test_what_it_returns_is_gone_on_with_after_the_steps_it_wants() -> None:
         assert_same(trainer.fit(nets, TASK, RECIPE, keys, slice(0, 12), Anew()), expected)
 
 
+@pytest.mark.parametrize("last", [0, 3, 11])
+def test_it_may_decide_after_a_step_which_one_it_wants_next(last: int) -> None:
+    class Doubling:
+        def __init__(self) -> None:
+            self.next = 1
+            self.seen: list[int] = []
+
+        def wants(self, step: int) -> bool:
+            return step == min(self.next, last)
+
+        def __call__(self, step: int, batch: NetBatch) -> None:
+            self.seen.append(step)
+            self.next *= 2
+
+    nets, keys = make_nets("mlp", 3)
+    for trainer in (LoopTrainer(), VmapTrainer("cpu", chunk=2)):
+        steps, on_step = slice(0, last + 1), Doubling()
+        found = trainer.fit(nets, TASK, RECIPE, keys, steps, on_step)
+        assert on_step.seen == {0: [0], 3: [1, 2, 3], 11: [1, 2, 4, 8, 11]}[last]
+        assert_same(found, trainer.fit(nets, TASK, RECIPE, keys, steps))
+
+
+@trainers
+def test_who_wants_no_step_is_not_called(trainer: Any) -> None:
+    class Silent:
+        def wants(self, step: int) -> bool:
+            return False
+
+        def __call__(self, step: int, batch: NetBatch) -> None:
+            raise AssertionError(step)
+
+    nets, keys = make_nets("mlp", 3)
+    steps = slice(4, 15)
+    found = trainer.fit(nets, TASK, RECIPE, keys, steps, Silent())
+    assert_same(found, trainer.fit(nets, TASK, RECIPE, keys, steps))
+
+
 def test_what_is_kept_is_its_own() -> None:
     nets, _ = make_nets("mlp", 2)
     best, tensors = BestEpoch(TASK, RECIPE), nets.map(torch.tensor)

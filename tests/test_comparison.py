@@ -394,6 +394,19 @@ def test_what_no_sweep_has_cannot_be_chosen(given: Entry, words: str) -> None:
         chosen(groups([PruneRun("runs/a", table_of([run_of()]))]), **given)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"methods": ["lth"]}, "'lth', of which these sweeps have no run below restart 2; they"),
+        ({"methods": ["gmp"], "later": 2}, "restarts is 2, and these sweeps have later ones only"),
+    ],
+)
+def test_what_has_later_restarts_only_is_named(given: Entry, words: str) -> None:
+    rows = [run_of("gmp", restart=given.pop("later", 0)), run_of("lth", restart=2)]
+    with pytest.raises(UsageError, match=words):
+        chosen(groups([PruneRun("runs/a", table_of(rows))]), **given, restarts=2)
+
+
 def test_damaged_rows_are_refused() -> None:
     cases: list[tuple[Entry, str]] = [
         (run_of(accuracy=1.5), "accuracy"),

@@ -10,15 +10,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import engine_work
 import pytest
 from engine_work import SHARDS, Measured, Told
+from joblib.externals.loky import process_executor
 from searching import finish, gone, python, small_config, workers, write_task
 
 from combsearch.engines import InlineEngine, LocalEngine, cores, local_engine
 from combsearch.engines.local import _Queue
-from combsearch.engines.pool import signals_held
+from combsearch.engines.pool import signals_held, worker_pool
 from combsearch.errors import CombsearchError, NoSpaceError, UsageError
 from combsearch.search.phase1 import Failure, Plan, Work
 from combsearch.store import RunStore, Shard
@@ -88,9 +90,13 @@ def test_a_killed_worker_is_replaced_and_the_one_shard_that_kills_is_given_up(
     [(shard, failure)] = [pair for pair in found if isinstance(pair[1], Failure)]
     assert shard == Shard(8, 10) and isinstance(failure, Failure)
     assert failure.reason == "in each of 4 tries a worker process was killed, maybe for memory"
-    # On a busy machine one death may come before the other shard has begun or was reported.
-    assert 3 <= work.calls(shard) <= 4 and 2 <= work.calls(Shard(2, 4)) <= 3
-    assert 4 <= len(said) <= 5 and len(set(said)) == 1
+    # A death is a try of all that is in work. That of (2, 4) may be one of (8, 10) too, which has
+    # begun by then or not. (2, 4) succeeds when it comes again, or, if (8, 10) ended that before
+    # the result was here, the time after: alone, as whatever was in work at two deaths.
+    assert (len(said), work.calls(shard)) in {(5, 4), (4, 4), (4, 3)}
+    assert work.calls(Shard(2, 4)) in (2, 3)
+    assert all(1 <= work.calls(other) <= 3 for other in SHARDS if other != shard)
+    assert len(set(said)) == 1
     assert said[0] == "a worker process was killed; what it worked on is computed again"
 
 
@@ -125,6 +131,20 @@ def test_one_process_works_here_and_several_apart() -> None:
     assert local_engine(1, print) == InlineEngine()
     assert local_engine(3, print) == LocalEngine(3, print)
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def test_a_pool_that_ends_badly_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    def stumble(thread: Any, reason: str = "") -> None:
+        ended.append(thread)
+        raise RuntimeError("over a process that is gone")
+
+    monkeypatch.setattr(process_executor._ExecutorManagerThread, "kill_workers", stumble)
+    before = threading.excepthook
+    with worker_pool(1) as pool, signals_held():
+        pool.submit(time.sleep, 60)
+    assert ended and not ended[0].is_alive() and threading.excepthook is before
 
 
 def test_signals_wait_while_processes_are_started() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import itertools
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -617,6 +620,40 @@ def test_compiled_code_is_kept_and_found_again(
     assert sum(first.stats.cache_hits.values()) == 0
     assert sum(second.stats.cache_hits.values()) == 1
     assert list(cache.cache_folder().rglob("*.nbi"))
+
+
+@pytest.mark.parametrize("can_lock", [True, False])
+def test_code_for_different_types_is_kept_by_one_process_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, can_lock: bool
+) -> None:
+    monkeypatch.setenv("COMBSEARCH_CACHE", str(tmp_path))
+    first, second = (cache.compiled(_twice)._cache._cache_file for _ in range(2))
+    read, begun, done = first._load_index, threading.Event(), threading.Event()
+
+    def slow_read() -> Any:
+        found = read()
+        begun.set()
+        done.wait(0.5)  # for the other to save meanwhile, if it may
+        return found
+
+    def save_second() -> None:
+        begun.wait()
+        second.save("float", 2.0)
+        done.set()
+
+    monkeypatch.setattr(first, "_load_index", slow_read)
+    if not can_lock:
+        monkeypatch.setattr(fcntl, "flock", no_locks)
+    other = threading.Thread(target=save_second)
+    other.start()
+    first.save("int", 1)
+    other.join()
+    monkeypatch.undo()
+    assert (second.load("int"), second.load("float")) == (1, 2.0 if can_lock else None)
+
+
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
 
 
 def no_folder(tmp_path: Path) -> Path:

@@ -20,11 +20,13 @@ import pytest
 from searching import combsearch, finish, gone, tree
 from test_pqi_rounds import write_blobs
 
+from combsearch import durable
 from combsearch.cli import main
 from combsearch.commands.study_pqi_runs import joined, saved_config
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.pqi_rows import PQI_ROWS, SHOWN
 from combsearch.store import RunStore, digest
+from combsearch.studies.pqi.checkpoint import tidy
 from combsearch.studies.pqi.phases import phases
 from combsearch.studies.pqi.plan import PqiPlan, layer_names
 from combsearch.studies.pqi.published import published
@@ -119,12 +121,36 @@ def test_processes_and_signals_change_nothing(where: Path) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     code, _, err = finish(process)
-    assert code in (0, 75) and "Traceback" not in err
+    assert code in (0, 75) and "Traceback" not in err, err
     assert gone(process.pid, 10)
     code, _, err = finish(combsearch(*words[:-1], "1"))
     assert code == 0, err
     assert digest_of(where, "stopped") == digest_of(where, "whole")
     assert not any((where / "stopped").glob("halfway/*"))
+
+
+def test_what_killed_processes_left_goes_when_the_run_goes_on(where: Path, capsys: Capture) -> None:
+    assert study(*flags(where, "killed"), "--jobs", "1") == 0
+    folders = [where / "killed" / name for name in ("dense", "halfway")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / f".combsearch-{durable._machine()}-999999999-0123abcd.tmp").write_bytes(b"part")
+    (folders[1] / "0-3.npz").write_bytes(b"of a round that is saved")
+    assert study(*flags(where, "killed"), "--jobs", "1") == 0
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [
+        ["0.npz", "1.npz"], [],
+    ]  # fmt: skip
+
+
+def test_files_halfway_stay_while_a_round_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "halfway" / "1-2.npz"
+    path.parent.mkdir()
+    path.write_bytes(b"halfway")
+    tidy(tmp_path, finished=False)
+    assert path.is_file()
+    tidy(tmp_path, finished=True)
+    assert not path.exists()
+    tidy(tmp_path / "none", finished=True)
 
 
 def test_another_configuration_is_refused(where: Path, capsys: Capture) -> None:
@@ -228,6 +254,25 @@ def test_a_missing_data_set_says_how_to_get_it(
     assert "did you mean 'mlp'" in error(capsys, "--task", "cifar10", "--network", "mpl")
 
 
+def test_settings_that_need_each_other_are_looked_at_together(where: Path, capsys: Capture) -> None:
+    more = ["--dry-run", "--momentum", "0"]
+    assert study(*flags(where, "plain"), *more, "--no-nesterov") == 0
+    assert "--momentum: nesterov needs" in error(capsys, *flags(where, "plain"), *more)
+    found = error(capsys, *flags(where, "plain"), *more, "--no-nesterov", "--checkpoint", "x")
+    assert found.startswith("combsearch: --checkpoint: checkpoint is 'x'")
+
+
+def test_a_network_that_no_memory_holds_is_one_line(
+    where: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(config: Any) -> PqiPlan:
+        raise MemoryError("Unable to allocate 87.6 GiB")
+
+    monkeypatch.setattr(PqiPlan, "of", too_large)
+    found = error(capsys, *flags(where, "huge"), code=1)
+    assert "out of memory (Unable to allocate 87.6 GiB)" in found and "smaller network" in found
+
+
 def test_names_of_layers_need_no_data(where: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from combsearch.studies.pqi.config import PqiConfig
 
@@ -236,6 +281,16 @@ def test_names_of_layers_need_no_data(where: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("COMBSEARCH_DATA", str(where))
     assert layer_names(PqiConfig(network="cnn"))[0] == "conv1.weight"
     assert len(layer_names(PqiConfig(network="8,7"))) == 3
+
+
+def test_runs_of_which_all_diverged_have_no_figures(
+    where: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    words = [*flags(where, "wild"), "--lr", "1e30", "--clip", "0", "--rounds", "1", "--jobs", "1"]
+    assert study(*words, "--figures") == 0
+    assert "rows diverged and do not count" in capsys.readouterr().out
+    assert main(["plot", "wild", "--runs", str(where), "-o", str(tmp_path)]) == 2
+    assert "every row diverged: there is nothing to draw" in capsys.readouterr().err
 
 
 # ---- means and phases -----------------------------------------------------------------------

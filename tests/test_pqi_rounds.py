@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from combsearch.connectivity import effective_nonzeros
-from combsearch.errors import UsageError
+from combsearch.errors import CombsearchError, UsageError
 from combsearch.nets import NetBatch
+from combsearch.search.running import Failure, Outcome, run_course
 from combsearch.studies.pqi import training
 from combsearch.studies.pqi.chains import chains_of
 from combsearch.studies.pqi.checkpoint import Halfway, keep_dense, kept_dense
@@ -21,6 +23,7 @@ from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan, hidden_widths
 from combsearch.studies.pqi.rounds import dense_masks, networks, pack, run_round, unpack
 from combsearch.studies.pqi.training import train
+from combsearch.studies.pqi.work import PqiCourse, all_shards, place_of, shard_of
 
 PIECES = Path(__file__).parent / "image_files"
 SCOPES = ("global", "layer", "neuron")
@@ -226,13 +229,16 @@ def test_the_dense_network_is_kept_or_counts_as_none(blobs: str, tmp_path: Path)
     plan = PqiPlan.of(config_of(blobs))
     nets = networks(plan, 1, {name: mask[:1] for name, mask in dense_masks(plan).items()})
     keep_dense(tmp_path, 1, nets)
-    found = kept_dense(tmp_path, 1, plan.network)
+    found = kept_dense(tmp_path, 1, nets)
     assert found is not None
     np.testing.assert_array_equal(found.params["weight1"], nets.params["weight1"])
-    assert kept_dense(tmp_path, 0, plan.network) is None
+    assert kept_dense(tmp_path, 0, nets) is None
+    other = PqiPlan.of(config_of(blobs, network="6,6"))
+    one = networks(other, 1, {name: mask[:1] for name, mask in dense_masks(other).items()})
+    assert kept_dense(tmp_path, 1, one) is None
     path = tmp_path / "dense" / "1.npz"
     path.write_bytes(path.read_bytes()[:400])
-    assert kept_dense(tmp_path, 1, plan.network) is None
+    assert kept_dense(tmp_path, 1, nets) is None
 
 
 # ---- what there is to train ---------------------------------------------------------------
@@ -305,3 +311,51 @@ def test_compiled_trainers_serve_the_spirals() -> None:
     assert PqiPlan.of(config_of("cubist_spiral", **plain)).trainer == "sparse"
     assert PqiPlan.of(config_of("cubist_spiral", checkpoint="last")).trainer == "vmap"
     assert hidden_widths("16, 8") == (16, 8) and hidden_widths("mlp") is None
+
+
+# ---- the order of the rounds ----------------------------------------------------------------
+
+
+def test_a_round_is_given_out_once_the_one_before_is_saved(blobs: str) -> None:
+    plan = PqiPlan.of(config_of(blobs))
+    course = PqiCourse(plan, [])
+    shards = course.todo()
+    assert [place_of(plan, s) for s in (next(shards), next(shards))] == [(0, 0), (0, 1)]
+    assert next(shards, None) is None  # both seeds wait, and it has more once one is saved
+    course.note(shard_of(plan, 0, 1), 0)
+    assert place_of(plan, next(shards)) == (1, 1) and next(shards, None) is None
+    course.note(shard_of(plan, 1, 1), 0)
+    course.note(shard_of(plan, 0, 0), 0)
+    assert [place_of(plan, shard) for shard in shards] == [(1, 0), (2, 1)]
+    course.note(shard_of(plan, 1, 0), 0)
+    course.note(shard_of(plan, 2, 1), 0)
+    assert not course.complete() and [place_of(plan, shard) for shard in shards] == [(2, 0)]
+    course.note(shard_of(plan, 2, 0), 0)
+    assert course.complete() and next(shards, None) is None
+
+
+def test_a_run_goes_on_with_the_rounds_that_are_missing(blobs: str) -> None:
+    plan = PqiPlan.of(config_of(blobs))
+    saved = [shard for shard in all_shards(plan) if place_of(plan, shard) != (1, 0)]
+    course = PqiCourse(plan, saved)
+    assert [place_of(plan, shard) for shard in course.todo()] == [(1, 0)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_comes_after_a_failed_round_is_not_tried(blobs: str, jobs: int) -> None:
+    plan = PqiPlan.of(config_of(blobs))
+    tried: list[tuple[int, int]] = []
+
+    class Engine:
+        """Gives out up to ``jobs`` at once; round 1 of seed 0 fails."""
+
+        def run(self, work: Any, shards: Any) -> Any:
+            while flight := list(itertools.islice(shards, jobs)):
+                for shard in flight:
+                    tried.append(place_of(plan, shard))
+                    failed = tried[-1] == (1, 0)
+                    yield shard, Failure("no memory") if failed else Outcome(1, 0, 0.5)
+
+    with pytest.raises(CombsearchError, match="1 of the shards could not be trained"):
+        run_course(lambda shard: Outcome(1, 0, 0.5), PqiCourse(plan, []), Engine(), lambda *_: None)
+    assert sorted(tried) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)]

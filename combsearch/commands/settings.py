@@ -82,8 +82,9 @@ def command_settings(
             found = _first(field.name, flags, table, path) or (inherited or {}).get(field.name)
             if found is not None:
                 sources[field.name] = found[0]
-                own[field.name] = _checked(owner, field, *found)
-    return Settings(kind(**values[kind]), Options(**values[Options]), sources)
+                own[field.name] = _read(field, *found)
+    config, options = (_made(owner, values[owner], sources) for owner in owners)
+    return Settings(config, options, sources)
 
 
 def _first(
@@ -98,16 +99,43 @@ def _first(
     return next(((source, value) for source, value in candidates if value is not None), None)
 
 
-def _checked(owner: type, field: dataclasses.Field[Any], source: str, value: Any) -> Any:
+def _read(field: dataclasses.Field[Any], source: str, value: Any) -> Any:
     """``value``, text from a flag or a variable, as the field takes it."""
     try:
         value = _typed(value, field.default)
-        if field.name == "cells":
-            value = _canonical_cells(value)
-        owner(**{field.name: value})
+        return _canonical_cells(value) if field.name == "cells" else value
     except UsageError as error:
-        raise UsageError(f"{source}: {_SPEAKER.sub('', str(error))}") from None
-    return value
+        raise _named(source, error) from None
+
+
+def _made(owner: type, values: Mapping[str, Any], sources: Mapping[str, str]) -> Any:
+    """``owner(**values)``; an error names the source of a value that is bad by itself.
+
+    A value that only the defaults of others forbid, such as momentum 0 beside Nesterov's, is
+    good where those are given too.
+    """
+    try:
+        return owner(**values)
+    except UsageError as error:
+        alone = {name: _fault(owner, {name: value}) for name, value in values.items()}
+        bad = [name for name, fault in alone.items() if fault is not None]
+        same = [name for name in bad if str(alone[name]) == str(error)]
+        for name in (same or bad)[:1]:
+            raise _named(sources[name], alone[name] or error) from None
+        raise
+
+
+def _fault(owner: type, values: Mapping[str, Any]) -> UsageError | None:
+    """Why ``owner`` takes no such values, or None."""
+    try:
+        owner(**values)
+    except UsageError as error:
+        return error
+    return None
+
+
+def _named(source: str, error: UsageError) -> UsageError:
+    return UsageError(f"{source}: {_SPEAKER.sub('', str(error))}")
 
 
 def _typed(value: Any, default: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``combsearch study pqi``: the PQ index, of a vector and (to come) of networks while pruned."""
+"""``combsearch study pqi index``: the PQ index of a vector."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ TOLERANCE = 0.01
 """Accuracy below that of the dense network that still counts as kept up."""
 
 LEAST_CHANGE = 0.005
-"""Of the PQ index against a phase that ends it."""
+"""Of the PQ index against a phase that ends it; two standard errors of the mean if that is more."""
 
 
 def make_report(config: PqiConfig, rows: pa.Table, folder: Path | str) -> dict[str, Any]:
@@ -58,8 +58,11 @@ def _chain(curve: Curve, grid: tuple[str, ...]) -> dict[str, Any]:
 
 def _phases(curve: Curve, pair: str) -> list[list[float]]:
     """[first round, last round, change] of each phase of the mean PQ index."""
-    found = phases(curve.columns[f"pqi {pair}"][0], LEAST_CHANGE)
-    rounds = curve.rounds
+    mean, spread = curve.columns[f"pqi {pair}"]
+    errors = spread / np.sqrt(np.maximum(curve.seeds, 1))
+    known = errors[np.isfinite(errors)]
+    noise = 2 * float(np.median(known)) if len(known) else 0.0
+    found, rounds = phases(mean, max(LEAST_CHANGE, noise)), curve.rounds
     return [[int(rounds[p.first]), int(rounds[p.last]), round(p.change, 6)] for p in found]
 
 
@@ -81,9 +84,7 @@ def report_text(report: dict[str, Any]) -> str:
     ]
     if report["diverged"]:
         lines.append(f"{report['diverged']} rows diverged and do not count")
-    lines.append(
-        f"{'method':<22}{'scope':<8}{'dense':>7}{'kept up to':>12}{'last':>9}{'accuracy':>10}"
-    )
+    lines.append(_aligned("method", "scope", "dense", "kept up to", "last", "accuracy"))
     lines += [_line(chain) for chain in report["chains"]]
     return "\n".join(lines)
 
@@ -94,7 +95,7 @@ def _line(chain: dict[str, Any]) -> str:
 
 
 def _aligned(method: str, scope: str, *cells: str) -> str:
-    return f"{method:<22}{scope:<8}" + "".join(f"{cell:>11}" for cell in cells)
+    return f"{method:<22} {scope:<8}" + "".join(f"{cell:>11}" for cell in cells)
 
 
 def _percent(value: float | None) -> str:

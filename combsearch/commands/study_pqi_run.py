@@ -16,9 +16,11 @@ from combsearch.commands.running import sessions, sound_shards
 from combsearch.commands.study_pqi_report import make_report, report_text
 from combsearch.commands.study_pqi_runs import draw_rows
 from combsearch.engines import cores, local_engine
+from combsearch.pqi_rows import SHOWN
 from combsearch.progress import Progress, Rate, duration
 from combsearch.search.running import Outcome, run_course
 from combsearch.store import RunStore, Shard, run_folder, write_bytes, write_json
+from combsearch.studies.pqi.checkpoint import tidy
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.studies.pqi.table import csv_table
@@ -61,8 +63,10 @@ def _run(plan: PqiPlan, folder: Path, options: Options) -> tuple[dict[str, Any],
     store = RunStore.open(folder, plan.identity())
     store.check_writable()
     course = PqiCourse(plan, sound_shards(store, quarantine=True))
+    tidy(folder, course.complete())
     trained = _train(plan, store, course, _jobs(plan, options.jobs))
-    rows = store.read()
+    tidy(folder, course.complete())
+    rows = store.read(SHOWN)
     report = make_report(plan.config, rows, folder)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
     made_with = provenance("study pqi", plan.config, plan.trainer)
@@ -79,8 +83,10 @@ def _train(plan: PqiPlan, store: RunStore, course: PqiCourse, jobs: int) -> int:
     """Do the rounds that are missing; how many networks that were."""
     if course.complete():
         return 0
+    import torch
+
     jobs = min(jobs, plan.config.seeds)
-    threads = max(1, cores() // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)  # as OMP_NUM_THREADS may say
     with Progress("study pqi") as progress:
         watch = _Watch(plan, course, progress)
         engine = local_engine(jobs, progress.say)

@@ -63,7 +63,13 @@ def pqi_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     rows = store.read(SHOWN)
     if not len(rows):
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
-    return draw_rows(saved_config(store), rows, output, suffix)
+    return _some(draw_rows(saved_config(store), rows, output, suffix), str(store.root))
+
+
+def _some(files: list[Path], name: str) -> list[Path]:
+    if not files:
+        raise UsageError(f"{name}: the training of every row diverged: there is nothing to draw")
+    return files
 
 
 def draw_rows(config: PqiConfig, rows: pa.Table, folder: Path, suffix: str = "png") -> list[Path]:
@@ -106,6 +112,7 @@ def draw_files(
         drawn = _against(found, bounds, Path(output), suffix)
     else:
         drawn = draw_rows(*joined(found, files), Path(output), suffix)
+    _some(drawn, files[0])
     report = {"command": "study pqi plot", "files": [str(path) for path in drawn]}
     say(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report

@@ -82,22 +82,26 @@ def chosen(
         restarts: only numbers below it, where sweeps have unequally many; None takes all.
 
     Raises:
-        UsageError: ``restarts`` is below 1, or no sweep has one of ``methods``.
+        UsageError: ``restarts`` is below 1, or so no sweep has a run of one of ``methods``.
     """
     if restarts is not None and restarts < 1:
         raise UsageError(f"restarts is {restarts}, it must be a whole number from 1 up")
-    known = dict.fromkeys(method for group in found for method in methods_of(group.tries))
+    first = [replace(group, tries=_some(group.tries, (), restarts)) for group in found]
+    known = dict.fromkeys(method for group in first for method in methods_of(group.tries))
+    if not known:
+        raise UsageError(f"restarts is {restarts}, and these sweeps have later ones only")
     for method in methods:
         if method not in known:
+            which = "" if restarts is None else f" below restart {restarts}"
             raise UsageError(
-                f"methods holds {method!r}, of which these sweeps have no run; they have"
+                f"methods holds {method!r}, of which these sweeps have no run{which}; they have"
                 f" {', '.join(known)}"
             )
-    kept = [replace(group, tries=_some(group.tries, methods, restarts)) for group in found]
+    kept = [replace(group, tries=_some(group.tries, methods)) for group in first]
     return [group for group in kept if len(group.tries)]
 
 
-def _some(tries: Tries, methods: Sequence[str], restarts: int | None) -> Tries:
+def _some(tries: Tries, methods: Sequence[str], restarts: int | None = None) -> Tries:
     own = np.isin(tries.method, list(methods)) if methods else np.ones(len(tries), np.bool_)
     return tries[own if restarts is None else own & (tries.restart < restarts)]
 

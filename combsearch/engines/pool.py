@@ -53,11 +53,31 @@ def worker_pool(jobs: int, gpus: int = 0) -> Iterator[Any]:
     finally:
         if seats is not None:
             seats.remove()
-        with signals_held():
+        with signals_held(), _silent(getattr(pool, "_executor_manager_thread", None)):
             for pid in list(pool._processes):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             pool.shutdown(wait=True, kill_workers=True)
+
+
+@contextlib.contextmanager
+def _silent(thread: threading.Thread | None) -> Iterator[None]:
+    """Nothing is said of an exception that ends ``thread`` in here.
+
+    It is the one that looks after a pool: it may stumble over processes that are killed under
+    it, and a user who pressed Ctrl-C would see its traceback.
+    """
+    before = threading.excepthook
+
+    def tell(args: Any) -> None:
+        if thread is None or args.thread is not thread:
+            before(args)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _start_trackers() -> None:

@@ -24,7 +24,7 @@ t the steps that the network has taken by it, this one included::
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -236,10 +236,13 @@ def _other_rule(recipe: Recipe) -> str | None:
     return f"clip {recipe.clip:g}" if recipe.clip else None
 
 
-def wanted_steps(on_step: OnStep, start: int, stop: int) -> list[int]:
-    """The steps of start .. stop - 1 after which ``on_step`` is called."""
+def wanted_steps(on_step: OnStep, start: int, stop: int) -> Iterator[int]:
+    """The steps of start .. stop - 1 after which ``on_step`` is called.
+
+    Each is asked for when the one before has been seen to, which may decide it.
+    """
     wants: Callable[[int], bool] | None = getattr(on_step, "wants", None)
-    return [step for step in range(start, stop) if wants is None or wants(step)]
+    return (step for step in range(start, stop) if wants is None or wants(step))
 
 
 def check_replacement(changed: NetBatch, nets: NetBatch) -> NetBatch:

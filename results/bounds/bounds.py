@@ -39,7 +39,7 @@ TRAINED = {
     "phase2-7x3x3-0.995": "best.npz",
     "trainability": "trained-*.npz",
 }
-ONE_START = {"initialisations": "best-*.npz"}
+ONE_START = {"initialisations": "best-*.npz", "ticket-22": "best.npz"}
 EXISTING = {f"descend-{name}": "frontier/*.npz" for name in ("0.95", "0.995", "1")}
 BIASES = {f"descend-biases-{name}": "frontier/*.npz" for name in ("0.95", "0.995", "1")}
 KINDS = {

@@ -171,10 +171,13 @@ def _keep_dense(plan: PqiPlan, store: RunStore, pieces: Sequence[Path]) -> None:
         return
     for seed in range(plan.config.seeds):
         path = next((p for f in pieces if (p := one_shot_path(f, seed)).exists()), None)
-        if path is not None and kept_dense(store.root, seed, plan.network) is None:
-            goes, about = read_one_shot(path)
-            _same(plan, about, path)
-            keep_dense(store.root, seed, stand_in(plan, seed, goes))
+        if path is None:
+            continue
+        goes, about = read_one_shot(path)
+        _same(plan, about, path)
+        nets = stand_in(plan, seed, goes)
+        if kept_dense(store.root, seed, nets) is None:
+            keep_dense(store.root, seed, nets)
 
 
 def _same(plan: PqiPlan, about: About, path: Path) -> None:

@@ -13,6 +13,7 @@ import io
 import time
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,24 +21,35 @@ from typing import Any
 import numpy as np
 
 from combsearch import durable
-from combsearch.nets import Arrays, NetBatch, Network
+from combsearch.nets import Arrays, NetBatch
 
 _BROKEN = (
     OSError, ValueError, KeyError, EOFError, NotImplementedError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-_KINDS = ("params", "masks", "momenta", "state", "adam")
 
 
 def keep_dense(root: Path, seed: int, nets: NetBatch) -> None:
     """Write the dense network of a seed, a batch of one (numpy)."""
-    _write(_dense_path(root, seed), nets_arrays("", nets))
+    _write(_dense_path(root, seed), nets_arrays("", nets, ("params", "state")))
 
 
-def kept_dense(root: Path, seed: int, network: Network) -> NetBatch | None:
-    """The dense network of a seed, or None where there is no sound file."""
+def kept_dense(root: Path, seed: int, like: NetBatch) -> NetBatch | None:
+    """The dense network of a seed, or None where there is no sound file of one ``like`` this."""
     arrays = _read(_dense_path(root, seed))
-    return None if arrays is None else nets_from("", network, arrays)
+    return None if arrays is None else nets_from("", like, arrays)
+
+
+def tidy(root: Path, finished: bool) -> None:
+    """Delete what killed processes left behind; of a ``finished`` run all files halfway.
+
+    They may be large. What another process still writes is left alone, or is of no more use.
+    """
+    for folder in (root / "dense", root / "halfway"):
+        durable.remove_leftovers(folder)
+    if finished:
+        for path in (root / "halfway").glob("*.npz"):
+            Halfway(path).clear()
 
 
 @dataclass
@@ -79,24 +91,33 @@ class Halfway:
             self.path.unlink()
 
 
-def nets_arrays(prefix: str, nets: NetBatch) -> dict[str, Any]:
-    """The arrays of ``nets`` (numpy) by names such as ``params.weight0``, after ``prefix``."""
+def nets_arrays(prefix: str, nets: NetBatch, kinds: Sequence[str]) -> dict[str, Any]:
+    """Arrays of ``nets`` (numpy) of some kinds, by names such as ``params.weight0``."""
     return {
-        f"{prefix}{kind}.{name}": a for kind in _KINDS for name, a in getattr(nets, kind).items()
+        f"{prefix}{kind}.{name}": a for kind in kinds for name, a in getattr(nets, kind).items()
     }
 
 
-def nets_from(prefix: str, network: Network, arrays: dict[str, Any]) -> NetBatch | None:
-    """The inverse of ``nets_arrays``; None where the arrays are none of such networks."""
-    kinds: dict[str, Arrays] = {kind: {} for kind in _KINDS}
+def nets_from(prefix: str, like: NetBatch, arrays: dict[str, Any]) -> NetBatch | None:
+    """The inverse of ``nets_arrays``; None where the arrays are none of networks ``like`` these.
+
+    Masks are those of ``like``; momenta that are not there are 0.
+    """
+    zeros = {name: np.zeros_like(a) for name, a in like.params.items()}
+    kinds: dict[str, Arrays] = {"params": {}, "momenta": {}, "state": {}, "adam": {}}
     for name, a in arrays.items():
         kind, dot, rest = name.removeprefix(prefix).partition(".")
         if name.startswith(prefix) and dot and kind in kinds:
             kinds[kind][rest] = a
-    try:
-        return NetBatch(network, **kinds)
-    except (ValueError, StopIteration):
+    kinds["momenta"] = kinds["momenta"] or zeros
+    needed = {"params": like.params, "momenta": zeros, "state": like.state}
+    if any(_shapes(kinds[kind]) != _shapes(arrays) for kind, arrays in needed.items()):
         return None
+    return NetBatch(like.network, masks=like.masks, **kinds)
+
+
+def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(a.shape) for name, a in arrays.items()}
 
 
 def _dense_path(root: Path, seed: int) -> Path:

@@ -89,7 +89,7 @@ def run_round(
         "best_epoch": trained.best_epoch,
         "pruned_accuracy": plan.get_trainer().score(pruned, plan.test).accuracy,
         "status": np.where(trained.diverged, "diverged", "ok"),
-        "weights": _count(dense_masks(plan)),
+        "weights": sum(int(np.prod(mask.shape[1:])) for mask in masks.values()),
         "kept": _count(masks),
         "left": _count(left),
         "nonzeros": counted[0],

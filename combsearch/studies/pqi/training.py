@@ -81,11 +81,12 @@ def _epochs_of_segment(seconds: float) -> int:
 
 
 def _arrays(step: int, start: NetBatch, last: NetBatch, best: BestEpoch | None) -> dict[str, Any]:
-    """What a file halfway holds."""
-    arrays = {"step": np.array(step), **_masks_of(start), **nets_arrays("last.", last)}
+    """What a file halfway holds: of masks bits, of the best networks no momenta."""
+    arrays = {"step": np.array(step), **_masks_of(start)}
+    arrays |= nets_arrays("last.", last, ("params", "momenta", "state", "adam"))
     if best is not None:
         arrays |= {"accuracy": best.accuracy, "epoch": best.epoch}
-        arrays |= nets_arrays("best.", best.nets())
+        arrays |= nets_arrays("best.", best.nets(), ("params", "state"))
     return arrays
 
 
@@ -100,8 +101,8 @@ def _taken_up(halfway: Halfway, nets: NetBatch, best: BestEpoch | None) -> tuple
     needed = {"step"} if best is None else {"step", "accuracy", "epoch"}
     if arrays is None or not needed <= arrays.keys() or not _is_of(arrays, nets):
         return 0, nets
-    last = nets_from("last.", nets.network, arrays)
-    kept = nets_from("best.", nets.network, arrays) if best is not None else last
+    last = nets_from("last.", nets, arrays)
+    kept = nets_from("best.", nets, arrays) if best is not None else last
     if last is None or kept is None:
         return 0, nets
     if best is not None:

@@ -71,16 +71,18 @@ class PqiWork:
             return full
         before = shard_of(plan, number - 1, place_of(plan, shard)[1])
         rows = self.store.read(["mask"], before.first, before.last)
-        return unpack(np.array(rows["mask"].to_pylist(), np.uint64), full)
+        words = rows["mask"].combine_chunks().flatten().to_numpy()
+        return unpack(words.reshape(len(plan.chains), -1), full)
 
     def _dense(self, plan: PqiPlan, seed: int) -> NetBatch | None:
         """The checkpoint of the dense network; trained again where its file is gone."""
         if not any(chain.by_dense for chain in plan.chains):
             return None
-        found = kept_dense(self.store.root, seed, plan.network)
+        one = {name: mask[:1] for name, mask in dense_masks(plan).items()}
+        start = networks(plan, seed, one)
+        found = kept_dense(self.store.root, seed, start)
         if found is None:
-            one = {name: mask[:1] for name, mask in dense_masks(plan).items()}
-            found = train(plan, networks(plan, seed, one), seed).checkpoint
+            found = train(plan, start, seed).checkpoint
             keep_dense(self.store.root, seed, found)
         return found
 
