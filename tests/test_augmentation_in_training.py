@@ -25,7 +25,7 @@ from combsearch.rng import RunKeys, as_philox_key, mix64
 from combsearch.tasks.augmentation import Augmentation
 from combsearch.tasks.base import Task
 from combsearch.tasks.images import ImageSet, draw_moves, load_images, move_images
-from combsearch.trainers import Trainer, get_trainer
+from combsearch.trainers import Trainer, get_trainer, vmap
 from combsearch.trainers.auto import AutoTrainer
 from combsearch.trainers.base import ALL_STEPS, fused_obstacle, plan_fit
 from combsearch.trainers.flat import Minibatches
@@ -296,3 +296,25 @@ def test_compiled_trainers_refuse_it_and_auto_takes_vmap() -> None:
     for name in ("fused", "sparse"):
         with pytest.raises(UsageError, match=f"'{name}' cannot do this: {obstacle}; 'vmap' and"):
             get_trainer(name).fit(nets, task, Recipe(), keys)
+
+
+@kinds
+@pytest.mark.parametrize("lockstep", [False, True])
+def test_halves_of_a_chunk_keep_their_own_images(
+    kind: str, lockstep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets, keys = make_nets(6, "mlp")
+    whole = VmapTrainer("cpu").fit(nets, TASKS[kind], RECIPE, keys, slice(0, 12))
+    real, sizes = vmap._Chunk.gradients, []
+
+    def gradients(chunk: Any, x: torch.Tensor, y: torch.Tensor) -> Any:
+        sizes.append(len(chunk.index))
+        if len(chunk.index) > 1 and chunk.step == 5:
+            raise MemoryError
+        return real(chunk, x, y)
+
+    monkeypatch.setattr(vmap._Chunk, "gradients", gradients)
+    on_step = (lambda step, batch: None) if lockstep else None
+    found = VmapTrainer("cpu").fit(nets, TASKS[kind], RECIPE, keys, slice(0, 12), on_step)
+    assert set(sizes) == {1, 2, 4}
+    assert distances(found, whole).max() < 1e-5

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from combsearch.cli import main
 from combsearch.nets import NetBatch
@@ -24,6 +23,7 @@ from combsearch.store import RunStore, digest
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.studies.pqi.rounds import dense_masks, networks, run_round
+from combsearch.trainers.vmap import VmapTrainer
 
 PIECES = Path(__file__).parent / "image_files"
 SMALL = (
@@ -36,13 +36,9 @@ Scripts = Callable[[str], Any]
 
 
 @pytest.fixture(autouse=True)
-def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
-    backends = torch.backends
-    tf32 = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
-    yield
-    backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32 = tf32
 
 
 @pytest.fixture
@@ -317,14 +313,21 @@ def test_the_clock_stops_before_a_round_that_may_come_too_late(script: Scripts) 
     assert clock.over(1)
 
 
-def test_tf32_is_off_unless_it_is_asked_for(script: Scripts) -> None:
-    for on in (True, False):
-        script("gpu").set_tf32(on)
-        assert torch.backends.cuda.matmul.allow_tf32 is on
-        assert torch.backends.cudnn.allow_tf32 is on
+def test_tf32_is_off_unless_it_is_asked_for(
+    script: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, fit = list[bool](), VmapTrainer.fit
+
+    def watched(trainer: VmapTrainer, *given: Any, **more: Any) -> Any:
+        seen.append(trainer.tf32)
+        return fit(trainer, *given, **more)
+
+    monkeypatch.setattr(VmapTrainer, "fit", watched)
     small = ("--rounds=1", "--methods=lt", "--scopes=global")
     rounds(script, "a", "--tf32", *small)
+    assert set(seen) == {True}
     rounds(script, "b", *small, seed=1)
+    assert not seen[-1]
     found = script("round_files").read_rounds(Path("a/seed-0.rounds-000-001.npz"))
     assert found.about.tf32 and found.about.made_with["tf32"]
     collect(script, "a", "b", code=3)

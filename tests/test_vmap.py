@@ -172,3 +172,17 @@ def test_cuda_equals_loop(graphs: bool) -> None:
         np.abs(trainer.score(found, TASK).correct - LoopTrainer().score(loop, TASK).correct).max()
         < 5
     )
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_a_device_rounds_to_tf32_only_where_that_is_asked_for(tf32: bool) -> None:
+    def flags() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before, seen = flags(), list[tuple[bool, bool]]()
+    nets, keys = make_nets("3,2", 3)
+    trainer = VmapTrainer("cpu", tf32=tf32)
+    trainer.fit(nets, TASK, Recipe(), keys, slice(0, 2), lambda *_: seen.append(flags()))
+    assert seen == [(tf32, tf32)] * 2 and flags() == before
+    trainer.score(nets, TASK)
+    assert flags() == before

@@ -31,6 +31,7 @@ from combsearch.trainers.base import (
 from combsearch.trainers.flat import Layout, Minibatches
 from combsearch.trainers.graphs import Graphs, Update
 from combsearch.trainers.memory import MOST_NETS, is_out_of_memory, net_bytes, working_bytes
+from combsearch.trainers.precision import rounding
 from combsearch.trainers.updates import adam_of, update_in_place
 
 Gradients = Callable[
@@ -52,12 +53,14 @@ class VmapTrainer:
         chunk: networks side by side; 0 takes what cache and memory hold.
         memory_share: share of the free memory that a chunk may take.
         graphs: capture the step as a CUDA graph, where there is CUDA.
+        tf32: a CUDA device may round to TF32: quicker and less exact, see ``precision``.
     """
 
     device: str = "auto"
     chunk: int = 0
     memory_share: float = 0.5
     graphs: bool = True
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         if self.chunk < 0:
@@ -85,7 +88,7 @@ class VmapTrainer:
         setup = self._setup(nets, task, plan)
         size = self.chunk or self.planned_chunk(nets, task, plan.recipe)
         places = _split(plan.blocks, size)
-        with torch.no_grad():
+        with torch.no_grad(), rounding(self.tf32):
             if on_step is not None:
                 chunks = [_Chunk.of(setup, nets, index) for index in places]
                 return _lockstep(nets, chunks, plan, on_step)
@@ -95,7 +98,8 @@ class VmapTrainer:
 
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``nets.score``."""
-        return score(nets, task, self._device())
+        with rounding(self.tf32):
+            return score(nets, task, self._device())
 
     def planned_chunk(self, nets: NetBatch, task: Task, recipe: Recipe) -> int:
         """Networks that are trained side by side when ``chunk`` is 0."""

@@ -88,8 +88,9 @@ def _run(given: argparse.Namespace, clock: Clock) -> int:
             f"--seed-number is {given.seed_number}, it must be from 0 to {config.seeds - 1}:"
             f" --seeds is {config.seeds}"
         )
-    set_tf32(given.tf32)
     plan = PqiPlan.of(config)
+    if given.tf32:
+        plan = dataclasses.replace(plan, options={"tf32": True})
     check_rounds(plan)
     check_size(plan)
     about = About(plan.identity(), given.seed_number, given.tf32, made_with(plan, given.tf32))
@@ -101,12 +102,6 @@ def _run(given: argparse.Namespace, clock: Clock) -> int:
     seconds = _rounds(plan, state, folder, clock, halfway, given.room * 1e6)
     print(json.dumps(_summary(plan, state, seconds, folder)))
     return 0 if state.number > config.rounds else _RESUMABLE
-
-
-def set_tf32(on: bool) -> None:
-    """Whether CUDA may round what it multiplies to 10 bits: cuDNN does unless it is told not to."""
-    torch.backends.cuda.matmul.allow_tf32 = on
-    torch.backends.cudnn.allow_tf32 = on
 
 
 def _rounds(

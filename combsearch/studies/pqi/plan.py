@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class PqiPlan:
         network: one network.
         chains: those of one seed.
         trainer: its name; never ``auto``.
+        options: of the trainer, see ``get_trainer``.
     """
 
     config: PqiConfig
@@ -45,6 +47,7 @@ class PqiPlan:
     network: Network
     chains: tuple[Chain, ...]
     trainer: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: PqiConfig) -> PqiPlan:
@@ -78,7 +81,7 @@ class PqiPlan:
 
     def get_trainer(self) -> Trainer:
         """The trainer, made anew."""
-        return get_trainer(self.trainer)
+        return get_trainer(self.trainer, **self.options)
 
     def keys(self, seed: int, count: int) -> RunKeys:
         """Keys of ``count`` networks of a seed: they share initial weights and minibatches.
