@@ -212,7 +212,7 @@ def _finish(
         row[1].set_ylim(*span)
         log_ticks(row[1].yaxis, *span, inches(row[1])[1], _count)
         name_axis(row[1], _STAY)
-        name_axis(row[2], _BEST)
+        name_axis(row[2], _BEST, 0.09)  # numbers such as 99.98% are long
         if own.name:
             row[0].set_title(own.name, loc="left", pad=3, weight="bold")
     axes[-1][1].set_xlabel(f"{counted} (log scale)", labelpad=2)

@@ -86,10 +86,10 @@ def _plain(number: float) -> str:
     return f"{round(number, 9) + 0.0:g}".replace("-", "−")
 
 
-def name_axis(axes: Axes, label: str) -> None:
-    """The vertical axis' name, at one distance from all frames."""
+def name_axis(axes: Axes, label: str, further: float = 0.0) -> None:
+    """The vertical axis' name, at one distance from all frames, or so many inches further off."""
     axes.set_ylabel(label, linespacing=1.05, va="bottom")
-    axes.yaxis.set_label_coords(-_NAME / inches(axes)[0], 0.5)
+    axes.yaxis.set_label_coords(-(_NAME + further) / inches(axes)[0], 0.5)
 
 
 def join_row(
