@@ -312,6 +312,10 @@ def test_means_are_over_the_seeds_that_did_not_diverge(where: Path) -> None:
             assert curve.seeds[place] == len(own) == 2
             for name, value in (
                 ("accuracy", [row["accuracy"] for row in own]),
+                (
+                    "pruned_less_retrained",
+                    [row["pruned_accuracy"] - row["accuracy"] for row in own],
+                ),
                 ("kept_share", [row["kept"] / row["weights"] for row in own]),
                 ("pqi 1:2", [row["pqi"][1] for row in own]),
             ):

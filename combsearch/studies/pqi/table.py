@@ -42,8 +42,9 @@ class Curve:
 def curves(rows: pa.Table, pairs: tuple[str, ...]) -> list[Curve]:
     """The curves of all chains in ``rows``, in the order of their chains.
 
-    Columns are ``accuracy``, ``best_accuracy``, ``pruned_accuracy``, ``kept_share`` (of the
-    dense network's weights), ``gini``, and ``pqi p:q`` for each of ``pairs``, the grid.
+    Columns are ``accuracy``, ``best_accuracy``, ``pruned_accuracy``, ``pruned_less_retrained``
+    (the difference, seed by seed), ``kept_share`` (of the dense network's weights), ``gini``,
+    and ``pqi p:q`` for each of ``pairs``, the grid.
     """
     if not len(rows):
         return []
@@ -83,6 +84,7 @@ def method_name(who: dict[str, object]) -> str:
 def _values(rows: pa.Table, pairs: tuple[str, ...]) -> dict[str, npt.NDArray[np.float64]]:
     names = ("round", "accuracy", "best_accuracy", "pruned_accuracy", "gini")
     found = {name: rows[name].to_numpy().astype(np.float64) for name in names}
+    found["pruned_less_retrained"] = found["pruned_accuracy"] - found["accuracy"]
     found["kept_share"] = rows["kept"].to_numpy() / rows["weights"].to_numpy()
     pqi = np.array(rows["pqi"].to_pylist(), np.float64).reshape(len(rows), len(pairs))
     found |= {f"pqi {pair}": pqi[:, place] for place, pair in enumerate(pairs)}
