@@ -22,8 +22,9 @@ from combsearch.plots.draw_pqi_ablation import ablations, pqi_ablation
 from combsearch.plots.draw_pqi_grid import pqi_grid
 from combsearch.plots.draw_pqi_layers import pqi_layers
 from combsearch.plots.draw_pqi_methods import pqi_gini, pqi_pruned, pqi_retrained, pqi_scopes
-from combsearch.plots.pqi_curves import PAPER, Study, Variant, over_seeds, read_study
+from combsearch.plots.pqi_curves import PAPER, Study, Variant, read_study
 from combsearch.plots.pqi_panels import variant_looks
+from combsearch.studies.pqi.table import over_seeds
 
 ABLATED = (
     *(Variant("sap", p, 1.0, 0.0, 1.0) for p in (0.1, 0.3, 0.7)),

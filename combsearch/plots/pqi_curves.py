@@ -226,18 +226,6 @@ def read_study(rows: pa.Table, grid: Sequence[str], layers: Sequence[str] = ()) 
     return Study(found, tuple(grid), tuple(layers))
 
 
-def over_seeds(values: F64) -> tuple[F64, F64]:
-    """Mean and sample standard deviation over the first axis, what is not finite left out.
-
-    NaN where there is no value (mean) or fewer than two (deviation).
-    """
-    there = np.isfinite(values)
-    count = there.sum(axis=0)
-    mean = np.where(there, values, 0.0).sum(axis=0) / np.where(count > 0, count, np.nan)
-    squares = np.where(there, values - mean, 0.0) ** 2
-    return mean, np.sqrt(squares.sum(axis=0) / np.where(count > 1, count - 1, np.nan))
-
-
 def _setting(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 

@@ -21,9 +21,10 @@ from matplotlib.lines import Line2D
 from combsearch.errors import UsageError
 from combsearch.plots.methods import Look, looks
 from combsearch.plots.pqi_axes import rounds_axis, share_axis
-from combsearch.plots.pqi_curves import PAPER, Chains, Quantity, Study, Variant, over_seeds
+from combsearch.plots.pqi_curves import PAPER, Chains, Quantity, Study, Variant
 from combsearch.plots.scales import inches
 from combsearch.plots.style import PAGE, count, new_figure
+from combsearch.studies.pqi.table import over_seeds
 
 F64 = npt.NDArray[np.float64]
 

@@ -56,6 +56,18 @@ def curves(rows: pa.Table, pairs: tuple[str, ...]) -> list[Curve]:
             for at in sorted(first)]  # fmt: skip
 
 
+def over_seeds(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and sample standard deviation over the first axis, what is not finite left out.
+
+    NaN where there is no value (mean) or fewer than two (deviation).
+    """
+    there = np.isfinite(values)
+    count = there.sum(axis=0)
+    mean = np.where(there, values, 0.0).sum(axis=0) / np.where(count > 0, count, np.nan)
+    squares = np.where(there, values - mean, 0.0) ** 2
+    return mean, np.sqrt(squares.sum(axis=0) / np.where(count > 1, count - 1, np.nan))
+
+
 def csv_table(rows: pa.Table, pairs: tuple[str, ...]) -> str:
     """All curves as CSV: a line a chain and round, with mean and standard deviation (sd)."""
     lines: list[str] = []
@@ -106,6 +118,5 @@ def _curve(
 
 
 def _moments(samples: list[Floats]) -> tuple[Floats, Floats]:
-    mean = [float(s.mean()) if len(s) else np.nan for s in samples]
-    spread = [float(s.std(ddof=1)) if len(s) > 1 else np.nan for s in samples]
+    mean, spread = zip(*map(over_seeds, samples), strict=True)
     return np.array(mean), np.array(spread)
