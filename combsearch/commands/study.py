@@ -100,7 +100,7 @@ def _plot_options(plot: argparse.ArgumentParser) -> None:
     plot.add_argument(
         "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
     )
-    plot.add_argument("--format", choices=("png", "pdf", "svg"), default="png")
+    plot.add_argument("--format", choices=("png", "pdf"), default="png")
     plot.add_argument(
         "--bound", action="append", default=[], metavar="TARGET:TRAINED:EXISTS",
         help="draw all files beside the fewest nonzeros that a search found (repeat for targets)",
