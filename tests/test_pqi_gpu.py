@@ -165,6 +165,7 @@ def test_pieces_make_the_run_of_the_command(script: Scripts, wanted: Path, capsy
     assert Path("run/table.csv").read_bytes() == (wanted / "table.csv").read_bytes()
     summary = json.loads(Path("run/summary.json").read_text())
     assert len(summary["sessions"]) == 4 and summary["trained_now"] == 2 * 3 * CHAINS
+    assert [s["ranks"][0] for s in summary["sessions"]] == [0, 2 * CHAINS, 4 * CHAINS, CHAINS]
     for words in (["status"], ["verify"], ["study", "pqi", "export", "-o", "x.parquet"]):
         assert main([*words, "run", "--runs=."]) == 0
     assert "finished" in capsys.readouterr().out

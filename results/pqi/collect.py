@@ -189,12 +189,17 @@ def _summary(folder: Path, files: Sequence[Rounds], found: Found) -> dict[str, A
     sessions = _earlier(folder)
     for file in files:
         own = [columns for kept, columns in found.values() if kept is file]
+        if not own:
+            continue
+        ranks = np.concatenate([columns["rank"] for columns in own])
         session = {
-            "trained": sum(len(columns["rank"]) for columns in own),
+            # By these a session that is known is told from another that took as long.
+            "ranks": [int(ranks.min()), int(ranks.max()) + 1],
+            "trained": len(ranks),
             "seconds": round(sum(float(columns["seconds"].sum()) for columns in own), 3),
             "made_with": file.about.made_with,
         }
-        if own and session not in sessions:
+        if session not in sessions:
             sessions.append(session)
     return {
         "trained_now": sum(session["trained"] for session in sessions),
