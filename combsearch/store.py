@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from combsearch import durable, runfile
+from combsearch.dimension_rows import DIMENSION_ROWS, EXPERIMENTS
 from combsearch.durable import write_bytes, write_json
 from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
 from combsearch.pqi_rows import PQI_ROWS
@@ -66,7 +67,11 @@ R = TypeVar("R")
 
 _COMBINED_ROWS = 1 << 22  # below it, many little chunks are worth copying into one
 _READERS = min(8, os.cpu_count() or 1)
-_KINDS = {"prune": PRUNE_ROWS, "study pqi": PQI_ROWS}  # by command; all others save SEARCH_ROWS
+_KINDS = {
+    "prune": PRUNE_ROWS,
+    "study pqi": PQI_ROWS,
+    **{f"study dimensionality {name}": DIMENSION_ROWS for name in EXPERIMENTS},
+}  # by command; all others save SEARCH_ROWS
 
 
 @dataclass(frozen=True)

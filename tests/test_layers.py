@@ -26,11 +26,11 @@ LAYERS = (
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",
         "tasks", "packed_masks", "rows", "prune_rows",
-        "pqi_rows",
+        "pqi_rows", "dimension_rows",
     ),
     (
         "enumeration", "store", "runfile", "shards", "frontier", "networks", "trainers",
-        "saved_network",
+        "saved_network", "generators",
     ),
     ("pruning", "progress", "fetching"),
     ("search", "baselines"),

@@ -26,7 +26,7 @@ from combsearch.commands.study_pqi_runs import joined, saved_config
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.pqi_rows import PQI_ROWS, SHOWN
 from combsearch.store import RunStore, digest
-from combsearch.studies.pqi.checkpoint import tidy
+from combsearch.studies.checkpoint import tidy
 from combsearch.studies.pqi.phases import phases
 from combsearch.studies.pqi.plan import PqiPlan, layer_names
 from combsearch.studies.pqi.published import published

@@ -16,14 +16,15 @@ from combsearch.connectivity import effective_nonzeros
 from combsearch.errors import CombsearchError, UsageError
 from combsearch.nets import NetBatch
 from combsearch.search.running import Failure, Outcome, run_course
+from combsearch.studies.checkpoint import Halfway, keep_dense, kept_dense
+from combsearch.studies.masks import pack, unpack
 from combsearch.studies.pqi import training
 from combsearch.studies.pqi.chains import chains_of
-from combsearch.studies.pqi.checkpoint import Halfway, keep_dense, kept_dense
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan, hidden_widths
-from combsearch.studies.pqi.rounds import dense_masks, networks, pack, run_round, unpack
+from combsearch.studies.pqi.rounds import dense_masks, networks, run_round
 from combsearch.studies.pqi.training import train
-from combsearch.studies.pqi.work import PqiCourse, all_shards, place_of, shard_of
+from combsearch.studies.pqi.work import all_shards, place_of, pqi_course, shard_of
 
 PIECES = Path(__file__).parent / "image_files"
 SCOPES = ("global", "layer", "neuron")
@@ -318,7 +319,7 @@ def test_compiled_trainers_serve_the_spirals() -> None:
 
 def test_a_round_is_given_out_once_the_one_before_is_saved(blobs: str) -> None:
     plan = PqiPlan.of(config_of(blobs))
-    course = PqiCourse(plan, [])
+    course = pqi_course(plan, [])
     shards = course.todo()
     assert [place_of(plan, s) for s in (next(shards), next(shards))] == [(0, 0), (0, 1)]
     assert next(shards, None) is None  # both seeds wait, and it has more once one is saved
@@ -337,7 +338,7 @@ def test_a_round_is_given_out_once_the_one_before_is_saved(blobs: str) -> None:
 def test_a_run_goes_on_with_the_rounds_that_are_missing(blobs: str) -> None:
     plan = PqiPlan.of(config_of(blobs))
     saved = [shard for shard in all_shards(plan) if place_of(plan, shard) != (1, 0)]
-    course = PqiCourse(plan, saved)
+    course = pqi_course(plan, saved)
     assert [place_of(plan, shard) for shard in course.todo()] == [(1, 0)]
 
 
@@ -357,5 +358,7 @@ def test_what_comes_after_a_failed_round_is_not_tried(blobs: str, jobs: int) -> 
                     yield shard, Failure("no memory") if failed else Outcome(1, 0, 0.5)
 
     with pytest.raises(CombsearchError, match="1 of the shards could not be trained"):
-        run_course(lambda shard: Outcome(1, 0, 0.5), PqiCourse(plan, []), Engine(), lambda *_: None)
+        run_course(
+            lambda shard: Outcome(1, 0, 0.5), pqi_course(plan, []), Engine(), lambda *_: None
+        )
     assert sorted(tried) == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1)]

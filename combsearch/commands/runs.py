@@ -35,7 +35,7 @@ def find_run(text: str, runs: str) -> Path:
 
 def _phase1_config(store: RunStore) -> SearchConfig:
     if store.identity.get("command") != "phase1":
-        known = "phase1, phase2, exhaust, descend, prune or study pqi"
+        known = "phase1, phase2, exhaust, descend, prune or a study"
         raise UsageError(f"{store.root} is a run of {store.identity.get('command')!r}, not {known}")
     return SearchConfig.from_json(store.identity["config"])
 
@@ -75,6 +75,14 @@ def _status(store: RunStore) -> tuple[dict[str, Any], str]:
 
         report = pqi_status(store)
         return report, pqi_status_text(report)
+    if str(command).startswith("study dimensionality "):
+        from combsearch.commands.study_dimensionality_runs import (
+            dimensionality_status,
+            dimensionality_status_text,
+        )
+
+        report = dimensionality_status(store)
+        return report, dimensionality_status_text(report)
     report = _phase1_status(store)
     return report, _status_text(report)
 
@@ -213,6 +221,10 @@ def plot_command(
         from combsearch.commands.study_pqi_runs import pqi_plot
 
         files = pqi_plot(store, folder, suffix)
+    elif str(store.identity.get("command")).startswith("study dimensionality "):
+        from combsearch.commands.study_dimensionality_runs import dimensionality_plot
+
+        files = dimensionality_plot(store, folder, suffix)
     else:
         config = _phase1_config(store)
         rows = store.read()

@@ -20,7 +20,8 @@ from combsearch.errors import UsageError
 from combsearch.registry import nearest
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_SPEAKER = re.compile(r"^(search|prune|pqi|recipe|\w+Config|Options): ")  # who speaks in an error
+# Who speaks in an error.
+_SPEAKER = re.compile(r"^(search|prune|pqi|dimensionality|recipe|\w+Config|Options): ")
 _KINDS = {
     bool: "true or false",
     int: "a whole number",

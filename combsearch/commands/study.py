@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
-from combsearch.commands.arguments import run_options, search_options
+from combsearch.commands.arguments import run_options
 from combsearch.commands.settings import command_settings
+from combsearch.commands.study_dimensionality_arguments import add_dimensionality
+from combsearch.commands.tree import actions, group, leaf, runs
 from combsearch.studies.pqi.config import PqiConfig
 
-if TYPE_CHECKING:  # argparse gives the type no public name
-    Commands: TypeAlias = argparse._SubParsersAction[Any]
+if TYPE_CHECKING:
+    from combsearch.commands.tree import Commands
 
 
 def add_studies(commands: Commands) -> None:
@@ -24,56 +25,16 @@ def add_studies(commands: Commands) -> None:
     The parser of what runs sets ``module`` (in ``combsearch.commands``), ``function`` and
     ``parser`` (itself), as those of other commands do.
     """
-    names = _group(commands, "study", "STUDY", "side studies: of a vector or a network's weights")
+    names = group(commands, "study", "STUDY", "side studies: of a vector or a network's weights")
     text = "PQ index: how compressible the weights of networks are while they are pruned"
-    pqi = _runs(names, "pqi", "study_pqi_run", _pqi, PqiConfig, text)
+    pqi = actions(runs(names, "pqi", "study_pqi_run", _pqi, PqiConfig, text))
     text = "PQ index and Gini of a vector, and how many of its entries must stay"
-    _index_options(_leaf(pqi, "index", "study_pqi", _pqi_index, text))
+    _index_options(leaf(pqi, "index", "study_pqi", _pqi_index, text))
     text = "the rows of a run, without masks, in one file to publish"
-    _export_options(_leaf(pqi, "export", "study_pqi_runs", _pqi_export, text))
+    _export_options(leaf(pqi, "export", "study_pqi_runs", _pqi_export, text))
     text = "figures of published rows"
-    _plot_options(_leaf(pqi, "plot", "study_pqi_runs", _pqi_plot, text))
-
-
-def _group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
-    """A command that has commands."""
-    group = _parser(commands, name, text)
-    return group.add_subparsers(metavar=metavar, dest=metavar.lower(), required=True)
-
-
-def _runs(
-    commands: Commands,
-    name: str,
-    module: str,
-    function: Callable[[argparse.Namespace], None],
-    kind: type,
-    text: str,
-) -> Commands:
-    """A command that runs a study with a configuration of class ``kind``, and has commands."""
-    study = _leaf(commands, name, module, function, text)
-    search_options(study, kind)
-    return study.add_subparsers(metavar="[ACTION]", dest="action", required=False)
-
-
-def _leaf(
-    commands: Commands,
-    name: str,
-    module: str,
-    function: Callable[[argparse.Namespace], None],
-    text: str,
-) -> argparse.ArgumentParser:
-    """A command that runs."""
-    leaf = _parser(commands, name, text)
-    leaf.set_defaults(module=module, function=function, parser=leaf)
-    return leaf
-
-
-def _parser(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
-    description = f"{text[0].upper()}{text[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=description, allow_abbrev=False
-    )
-    return parser
+    _plot_options(leaf(pqi, "plot", "study_pqi_runs", _pqi_plot, text))
+    add_dimensionality(names)
 
 
 def _index_options(index: argparse.ArgumentParser) -> None:

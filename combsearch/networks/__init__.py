@@ -10,7 +10,13 @@ resnet18          11,173,962  11,172,810
 preact_resnet18   11,172,170  11,171,018
 resnet50          23,520,842  23,519,690
 wrn28x8           23,354,842  23,354,554
+resnet20             272,474     272,186
+resnet20x32        1,084,586   1,084,010
 ================  ==========  ==========
+
+``resnet20x32`` is one of many: any ``resnet{6n+2}x{width}`` is He et al.'s network for CIFAR of
+that depth, whose first group has that many filters (``cifar_resnet``), and ``resnet20`` is
+``resnet20x16``. The networks of ImageNet's widths, ``resnet18`` and ``resnet50``, have no x.
 
 Needs torch.
 """
@@ -20,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from combsearch.errors import UsageError
+from combsearch.networks.cifar_resnet import PATTERN, cifar_resnet, named
 from combsearch.networks.cnn import CNN
 from combsearch.networks.dense import Dense
 from combsearch.networks.image_network import Architecture, ImageNetwork
@@ -37,6 +45,8 @@ __all__ = [
     "Layers",
     "PreActivationResNet",
     "ResNet",
+    "cifar_resnet",
+    "get_architecture",
     "get_network",
     "wide_resnet",
 ]
@@ -50,8 +60,24 @@ NETWORKS: Mapping[str, Architecture] = MappingProxyType(
         "preact_resnet18": PreActivationResNet((2, 2, 2, 2), (64, 128, 256, 512), stem=64),
         "resnet50": ResNet((3, 4, 6, 3), bottleneck=True),
         "wrn28x8": wide_resnet(28, 8),
+        "resnet20": cifar_resnet(20),
     }
 )
+
+
+def get_architecture(name: str) -> Architecture:
+    """The architecture called ``name``: one of ``NETWORKS``, or such as ``resnet20x32``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = None if name in NETWORKS else named(name)
+    if found is not None:
+        return found
+    try:
+        return lookup("network", name, NETWORKS)
+    except UsageError as error:
+        raise UsageError(f"{error}; or {PATTERN}, such as resnet20x32") from None
 
 
 def get_network(name: str, image_shape: tuple[int, int, int], classes: int) -> ImageNetwork:
@@ -60,4 +86,4 @@ def get_network(name: str, image_shape: tuple[int, int, int], classes: int) -> I
     Raises:
         UsageError: there is no such network, or it cannot take such images.
     """
-    return ImageNetwork(lookup("network", name, NETWORKS), image_shape, classes)
+    return ImageNetwork(get_architecture(name), image_shape, classes)

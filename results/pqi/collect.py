@@ -36,7 +36,7 @@ from combsearch.commands.study_pqi_report import make_report, report_text
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
 from combsearch.pqi_rows import LISTS, PQI_ROWS, pqi_table
 from combsearch.store import RunStore, run_folder, write_bytes, write_json
-from combsearch.studies.pqi.checkpoint import keep_dense, kept_dense
+from combsearch.studies.checkpoint import keep_dense, kept_dense
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.studies.pqi.table import csv_table

@@ -33,10 +33,11 @@ from combsearch.commands.settings import command_settings, flag
 from combsearch.errors import CombsearchError, UsageError
 from combsearch.nets import NetBatch
 from combsearch.runfile import identity_digest
-from combsearch.studies.pqi.checkpoint import Halfway
+from combsearch.studies.checkpoint import Halfway
+from combsearch.studies.masks import unpack
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
-from combsearch.studies.pqi.rounds import run_round, unpack
+from combsearch.studies.pqi.rounds import run_round
 
 _RESUMABLE = 75
 

@@ -22,8 +22,9 @@ from round_files import (
 
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.nets import NetBatch
+from combsearch.studies.masks import Masks, pack, unpack
 from combsearch.studies.pqi.plan import PqiPlan
-from combsearch.studies.pqi.rounds import Masks, dense_masks, pack, unpack
+from combsearch.studies.pqi.rounds import dense_masks
 
 
 @dataclass

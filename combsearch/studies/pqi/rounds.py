@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from combsearch.connectivity import effective_nonzeros, nonzeros
-from combsearch.nets import MLP, NetBatch, Network
+from combsearch.nets import NetBatch
 from combsearch.sparsity.rounds import prune_round
 from combsearch.sparsity.rules import Bits
+from combsearch.studies.checkpoint import Halfway
+from combsearch.studies.masks import (
+    Masks,
+    counted_nonzeros,
+    kept_weights,
+    masked,
+    pack,
+    with_biases,
+)
 from combsearch.studies.pqi.chains import SETTINGS
-from combsearch.studies.pqi.checkpoint import Halfway
 from combsearch.studies.pqi.measure import Measured, measured
 from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.studies.pqi.training import train
-
-Words = npt.NDArray[np.uint64]
-Masks = dict[str, Bits]
 
 
 def dense_masks(plan: PqiPlan) -> Masks:
@@ -30,26 +34,6 @@ def dense_masks(plan: PqiPlan) -> Masks:
     one = plan.network.init(plan.keys(0, 1))
     count = len(plan.chains)
     return {name: np.ones((count, *one[name].shape[1:]), np.bool_) for name in _names(plan)}
-
-
-def pack(masks: Masks) -> Words:
-    """Masks [chain, ...] as words uint64 [chain, word]: bits, lowest first, tensor by tensor."""
-    bits = np.concatenate([mask.reshape(len(mask), -1) for mask in masks.values()], axis=1)
-    packed = np.packbits(bits, axis=1, bitorder="little")
-    packed = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))
-    return np.ascontiguousarray(packed).view("<u8").astype(np.uint64)
-
-
-def unpack(words: Words, like: Masks) -> Masks:
-    """The inverse of ``pack``, of masks with the shapes of ``like``."""
-    octets = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
-    bits = np.unpackbits(octets, axis=1, bitorder="little").astype(np.bool_)
-    found, start = {}, 0
-    for name, mask in like.items():
-        size = int(np.prod(mask.shape[1:]))
-        found[name] = bits[:, start : start + size].reshape(len(words), *mask.shape[1:])
-        start += size
-    return found
 
 
 def run_round(
@@ -78,10 +62,10 @@ def run_round(
     start = networks(plan, seed, {name: mask[first] for name, mask in masks.items()})
     trained = train(plan, start, seed, halfway)
     sizes = measured(trained.checkpoint, plan.config.grid_pairs())
-    counted = _counted(trained.checkpoint)
+    counted = counted_nonzeros(trained.checkpoint)
     trained, counted = trained[place], counted[:, place]
     left = _pruned(plan, trained.checkpoint, masks, dense)
-    pruned = _masked(trained.checkpoint, left)
+    pruned = masked(trained.checkpoint, left)
     columns = {
         **_who(plan, seed, number),
         "accuracy": trained.accuracy,
@@ -90,8 +74,8 @@ def run_round(
         "pruned_accuracy": plan.get_trainer().score(pruned, plan.test).accuracy,
         "status": np.where(trained.diverged, "diverged", "ok"),
         "weights": sum(int(np.prod(mask.shape[1:])) for mask in masks.values()),
-        "kept": _count(masks),
-        "left": _count(left),
+        "kept": kept_weights(masks),
+        "left": kept_weights(left),
         "nonzeros": counted[0],
         "effective": counted[1],
         **_measures([sizes[i] for i in place]),
@@ -107,16 +91,7 @@ def networks(plan: PqiPlan, seed: int, masks: Masks) -> NetBatch:
     A bias of an MLP of the searches goes with its neuron, as there.
     """
     keys = plan.keys(seed, len(next(iter(masks.values()))))
-    return NetBatch.create(plan.network, keys, _with_biases(plan.network, masks))
-
-
-def _with_biases(network: Network, masks: Masks) -> dict[str, npt.NDArray[np.float32]]:
-    """Masks of the weights, and of what goes with them, as a ``NetBatch`` holds them."""
-    named = {name: np.asarray(mask, np.float32) for name, mask in masks.items()}
-    if isinstance(network, MLP):
-        biases = {name.replace("weight", "bias"): mask.any(axis=2) for name, mask in masks.items()}
-        named |= {name: np.asarray(mask, np.float32) for name, mask in biases.items()}
-    return named
+    return NetBatch.create(plan.network, keys, with_biases(plan.network, masks))
 
 
 def _pruned(plan: PqiPlan, trained: NetBatch, masks: Masks, dense: NetBatch | None) -> Masks:
@@ -135,28 +110,8 @@ def _at(place: int) -> npt.NDArray[np.intp]:
     return np.array([place])
 
 
-def _masked(nets: NetBatch, masks: Masks) -> NetBatch:
-    """``nets`` under masks that keep less."""
-    named = _with_biases(nets.network, masks)
-    params = {name: a * named[name] if name in named else a for name, a in nets.params.items()}
-    return NetBatch(nets.network, params, {**nets.masks, **named}, nets.momenta, nets.state)
-
-
 def _names(plan: PqiPlan) -> tuple[str, ...]:
     return plan.network.prunable
-
-
-def _count(masks: Masks) -> npt.NDArray[np.int64]:
-    """Weights kept: int64 [chain]."""
-    kept = [mask.reshape(len(mask), -1).sum(axis=1) for mask in masks.values()]
-    return np.asarray(np.sum(kept, axis=0, dtype=np.int64))
-
-
-def _counted(nets: NetBatch) -> npt.NDArray[np.int64]:
-    """Nonzeros and effective nonzeros: int64 [2, net], -1 where a search does not count so."""
-    if not isinstance(nets.network, MLP):
-        return np.full((2, len(nets)), -1, np.int64)
-    return np.stack([nonzeros(nets), effective_nonzeros(nets)])
 
 
 def _who(plan: PqiPlan, seed: int, number: int) -> dict[str, Any]:

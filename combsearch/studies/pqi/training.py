@@ -10,11 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.nets import NetBatch
-from combsearch.studies.pqi.checkpoint import Halfway, nets_arrays, nets_from
+from combsearch.studies.checkpoint import (
+    Halfway,
+    epochs_of_segment,
+    is_of,
+    nets_arrays,
+    nets_from,
+    starts_of,
+)
 from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.trainers.best import BestEpoch
-
-_SEGMENT_SECONDS = 30.0  # of training between two looks at the clock, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +69,7 @@ def train(plan: PqiPlan, nets: NetBatch, seed: int, halfway: Halfway | None = No
         began, stop = time.monotonic(), min(step + span, total)
         last = trainer.fit(last, plan.task, recipe, keys, slice(step, stop), on_step=best)
         epochs = (stop - step) // per_epoch
-        span = per_epoch * _epochs_of_segment((time.monotonic() - began) / epochs)
+        span = per_epoch * epochs_of_segment((time.monotonic() - began) / epochs)
         step = stop
         if halfway and step < total and halfway.due():
             halfway.write(_arrays(step, nets, last, best))
@@ -75,14 +80,9 @@ def train(plan: PqiPlan, nets: NetBatch, seed: int, halfway: Halfway | None = No
     return Trained(scores.accuracy, scores.diverged, best.nets(), best.accuracy, best.epoch)
 
 
-def _epochs_of_segment(seconds: float) -> int:
-    """Epochs, of so many seconds each, that are trained before the next look at the clock."""
-    return int(np.clip(_SEGMENT_SECONDS / max(seconds, 1e-6), 1, 10**6))
-
-
 def _arrays(step: int, start: NetBatch, last: NetBatch, best: BestEpoch | None) -> dict[str, Any]:
     """What a file halfway holds: of masks bits, of the best networks no momenta."""
-    arrays = {"step": np.array(step), **_masks_of(start)}
+    arrays = {"step": np.array(step), **starts_of(start)}
     arrays |= nets_arrays("last.", last, ("params", "momenta", "state", "adam"))
     if best is not None:
         arrays |= {"accuracy": best.accuracy, "epoch": best.epoch}
@@ -90,16 +90,11 @@ def _arrays(step: int, start: NetBatch, last: NetBatch, best: BestEpoch | None) 
     return arrays
 
 
-def _masks_of(nets: NetBatch) -> dict[str, Any]:
-    """By these a file is known to be of the networks at hand."""
-    return {f"start.{name}": np.packbits(mask != 0) for name, mask in nets.masks.items()}
-
-
 def _taken_up(halfway: Halfway, nets: NetBatch, best: BestEpoch | None) -> tuple[int, NetBatch]:
     """(the step to go on with, networks): those of a sound file of these, or the start."""
     arrays = halfway.read()
     needed = {"step"} if best is None else {"step", "accuracy", "epoch"}
-    if arrays is None or not needed <= arrays.keys() or not _is_of(arrays, nets):
+    if arrays is None or not needed <= arrays.keys() or not is_of(arrays, nets):
         return 0, nets
     last = nets_from("last.", nets, arrays)
     kept = nets_from("best.", nets, arrays) if best is not None else last
@@ -108,10 +103,3 @@ def _taken_up(halfway: Halfway, nets: NetBatch, best: BestEpoch | None) -> tuple
     if best is not None:
         best.resume(kept, arrays["accuracy"], arrays["epoch"])
     return int(arrays["step"]), last
-
-
-def _is_of(arrays: dict[str, Any], nets: NetBatch) -> bool:
-    return all(
-        name in arrays and np.array_equal(arrays[name], bits)
-        for name, bits in _masks_of(nets).items()
-    )

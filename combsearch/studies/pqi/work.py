@@ -7,25 +7,25 @@ go one after the other, and seeds side by side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from combsearch.nets import NetBatch
 from combsearch.pqi_rows import pqi_table
 from combsearch.runfile import identity_digest
-from combsearch.search.course import Course
 from combsearch.search.running import Outcome, check_unchanged
 from combsearch.search.sharing import LOADING, give_way
 from combsearch.search.training import committed
 from combsearch.store import RunStore, Shard
-from combsearch.studies.pqi.checkpoint import Halfway, keep_dense, kept_dense
+from combsearch.studies.checkpoint import Halfway, keep_dense, kept_dense
+from combsearch.studies.course import NONE, RoundsCourse
+from combsearch.studies.masks import Masks, unpack
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import PqiPlan
-from combsearch.studies.pqi.rounds import Masks, dense_masks, networks, run_round, unpack
+from combsearch.studies.pqi.rounds import dense_masks, networks, run_round
 from combsearch.studies.pqi.training import train
 
 
@@ -115,36 +115,8 @@ def _loaded_plan(config: PqiConfig, identity: str, threads: int) -> PqiPlan:
     return plan
 
 
-class PqiCourse(Course):
-    """All shards count; one is given out once the round before it is saved.
-
-    Args:
-        plan: what there is to train.
-        done: ranges of ranks whose rows are saved.
-    """
-
-    def __init__(self, plan: PqiPlan, done: Iterable[Shard]) -> None:
-        shards = all_shards(plan)
-        levels = np.zeros(len(shards), np.int64)
-        super().__init__(shards, levels, np.ones(len(shards)), done, None)
-        self._seeds = plan.config.seeds
-
-    def todo(self) -> Iterator[Shard]:
-        """The shards that may be trained now; asked again, those that became possible."""
-        return _Ready(self._shards, self._done, self._seeds)
-
-
-class _Ready(Iterator[Shard]):
-    """Shards whose round before is saved; it may have more after it had none."""
-
-    def __init__(self, shards: Sequence[Shard], done: npt.NDArray[np.bool_], seeds: int) -> None:
-        self._shards, self._done, self._seeds = shards, done, seeds
-        self._given = np.array(done)
-
-    def __next__(self) -> Shard:
-        for place, shard in enumerate(self._shards):
-            before = place - self._seeds
-            if not self._given[place] and (before < 0 or self._done[before]):
-                self._given[place] = True
-                return shard
-        raise StopIteration
+def pqi_course(plan: PqiPlan, done: Iterable[Shard]) -> RoundsCourse:
+    """The rounds of a run, of which ``done`` are saved."""
+    shards = all_shards(plan)
+    before = np.arange(len(shards)) - plan.config.seeds
+    return RoundsCourse(shards, np.where(before < 0, NONE, before), done)

@@ -11,7 +11,7 @@ deviation, float32. A Task holds them flat, and says how they are augmented in t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from combsearch.errors import UsageError
 from combsearch.tasks.augmentation import Augmentation
 from combsearch.tasks.base import Task
+from combsearch.tasks.images.resize import resize_nearest, scaled_pad
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -92,6 +93,32 @@ class ImageSet:
             table = ((scaled - mean) / deviation).astype(np.float32)
             found[..., c, :, :] = table[images[..., c, :, :]]
         return found
+
+    def resized(self, side: int) -> ImageSet:
+        """All images at ``side`` x ``side`` by nearest neighbour, called "... at side".
+
+        ``mean`` and ``deviation`` stay those of the images as they are stored, so that a pixel
+        is the same input at every size; ``pad`` is scaled with them (``resize.scaled_pad``).
+
+        Images stay uint8 here, but a Task is float32 throughout, and trainers lay all of it on
+        the device: 60,000 of CIFAR-10 take 0.18 GB + 0.74 GB at 32, 0.74 + 2.9 at 64, and 2.9 +
+        11.8 at 128, where making the Task takes another 3.3 GB for a moment.
+
+        Raises:
+            UsageError: ``side`` is below 1, or the images are not square.
+        """
+        height, width = self.x.shape[2:]
+        if side < 1:
+            raise self._error(f"side is {side}, images have sides from 1 pixel up, such as 16")
+        if height != width:
+            raise self._error(f"only square images are resized, found {height} x {width}")
+        return replace(
+            self,
+            name=f"{self.name} at {side}",
+            x=resize_nearest(self.x, side),
+            x_test=resize_nearest(self.x_test, side),
+            pad=scaled_pad(self.pad, height, side),
+        )
 
     def task(self, augment: bool = False, shared: bool = False) -> Task:
         """All images normalised and flat, x float32 [n, channels * height * width].

@@ -1,9 +1,10 @@
 """Networks in files of a run folder, so that nothing much is lost to an interruption.
 
-``dense/<seed>.npz`` is the checkpoint of a dense network, which one-shot pruning goes by.
-``halfway/<seed>-<round>.npz`` is a round in the middle of its training, until its rows are
-saved. Both hold arrays only, and a file that is damaged or of something else counts as none:
-it is computed again.
+``dense/<name>.npz`` are dense networks that later rounds go by: the checkpoint that one-shot
+pruning ranks by, or the weights that a round rewinds to. ``halfway/<name>-<round>.npz`` is a
+round in the middle of its training, until its rows are saved; names are seeds or settings.
+Both hold arrays only, and a file that is damaged or of something else counts as none: it is
+computed again.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ import numpy as np
 from combsearch import durable
 from combsearch.nets import Arrays, NetBatch
 
+_SEGMENT_SECONDS = 30.0  # of training between two looks at the clock, about
 _BROKEN = (
     OSError, ValueError, KeyError, EOFError, NotImplementedError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
-def keep_dense(root: Path, seed: int, nets: NetBatch) -> None:
-    """Write the dense network of a seed, a batch of one (numpy)."""
-    _write(_dense_path(root, seed), nets_arrays("", nets, ("params", "state")))
+def keep_dense(root: Path, name: int | str, nets: NetBatch) -> None:
+    """Write dense networks (numpy): their parameters and state."""
+    _write(_dense_path(root, name), nets_arrays("", nets, ("params", "state")))
 
 
-def kept_dense(root: Path, seed: int, like: NetBatch) -> NetBatch | None:
-    """The dense network of a seed, or None where there is no sound file of one ``like`` this."""
-    arrays = _read(_dense_path(root, seed))
+def kept_dense(root: Path, name: int | str, like: NetBatch) -> NetBatch | None:
+    """The networks of that name, or None where there is no sound file of any ``like`` these."""
+    arrays = _read(_dense_path(root, name))
     return None if arrays is None else nets_from("", like, arrays)
 
 
@@ -68,9 +70,9 @@ class Halfway:
         self._last = time.monotonic()
 
     @classmethod
-    def of(cls, root: Path, seed: int, number: int) -> Halfway:
-        """That of a round in a run folder."""
-        return cls(root / "halfway" / f"{seed}-{number}.npz")
+    def of(cls, root: Path, name: int | str, number: int) -> Halfway:
+        """That of a round of a seed or setting in a run folder."""
+        return cls(root / "halfway" / f"{name}-{number}.npz")
 
     def due(self) -> bool:
         """Whether it is time to write."""
@@ -116,12 +118,30 @@ def nets_from(prefix: str, like: NetBatch, arrays: dict[str, Any]) -> NetBatch |
     return NetBatch(like.network, masks=like.masks, **kinds)
 
 
+def starts_of(nets: NetBatch) -> dict[str, Any]:
+    """What a file halfway holds of the masks, so that it is known to be of these networks."""
+    return {f"start.{name}": np.packbits(mask != 0) for name, mask in nets.masks.items()}
+
+
+def is_of(arrays: dict[str, Any], nets: NetBatch) -> bool:
+    """Whether a file halfway is of ``nets``."""
+    return all(
+        name in arrays and np.array_equal(arrays[name], bits)
+        for name, bits in starts_of(nets).items()
+    )
+
+
+def epochs_of_segment(seconds: float) -> int:
+    """Epochs, of so many seconds each, that are trained before the next look at the clock."""
+    return int(np.clip(_SEGMENT_SECONDS / max(seconds, 1e-6), 1, 10**6))
+
+
 def _shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     return {name: tuple(a.shape) for name, a in arrays.items()}
 
 
-def _dense_path(root: Path, seed: int) -> Path:
-    return root / "dense" / f"{seed}.npz"
+def _dense_path(root: Path, name: int | str) -> Path:
+    return root / "dense" / f"{name}.npz"
 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:

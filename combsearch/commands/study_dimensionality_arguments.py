@@ -1,0 +1,75 @@
+"""Arguments of ``combsearch study dimensionality``. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from combsearch.commands.arguments import run_options
+from combsearch.commands.settings import command_settings
+from combsearch.commands.tree import group, leaf, runs
+from combsearch.studies.dimensionality.config import CONFIGS
+
+if TYPE_CHECKING:
+    from combsearch.commands.tree import Commands
+
+_TEXTS = {
+    "extrinsic": "images resized: does the number of pixels decide how far networks prune?",
+    "intrinsic": "images of a generator whose latent coordinates from d on are 0",
+    "task": "linear problems x = Az, y = sign(hz), where t coordinates of h are kept",
+    "spiral": "the Cubist Spiral in more inputs, to set beside the true sparsest size",
+}
+
+
+def add_dimensionality(studies: Commands) -> None:
+    """Add ``dimensionality`` and all below it to the studies."""
+    text = "data dimensionality: does it decide how far a network can be pruned?"
+    names = group(studies, "dimensionality", "EXPERIMENT", text)
+    for name, kind in CONFIGS.items():
+        runs(names, name, "study_dimensionality", partial(_run, name), kind, _TEXTS[name])
+    text = "the rows of a run, without masks, in one file to publish"
+    export = leaf(names, "export", "study_dimensionality_runs", _export, text)
+    run_options(export)
+    export.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="file to write, ending in .parquet"
+    )
+    text = "figures of published rows, and of all experiments side by side"
+    _plot_options(leaf(names, "plot", "study_dimensionality_runs", _plot, text))
+
+
+def _plot_options(plot: argparse.ArgumentParser) -> None:
+    plot.add_argument("files", metavar="FILE", nargs="+", help="files that export wrote")
+    plot.add_argument(
+        "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
+    )
+    plot.add_argument("--format", choices=("png", "pdf"), default="png")
+    plot.add_argument(
+        "--paper", action="append", default=[], metavar="EXPERIMENT:TABLE.csv",
+        help="values to draw beside, columns group, dimension, mean, spread (repeat to add)",
+    )  # fmt: skip
+    plot.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _run(experiment: str, given: argparse.Namespace) -> None:
+    from combsearch.commands.study_dimensionality import dimensionality_command
+
+    settings = command_settings(experiment, CONFIGS[experiment], vars(given))
+    dimensionality_command(settings.config, settings.options)
+
+
+def _export(given: argparse.Namespace) -> None:
+    from combsearch.commands.output import say
+    from combsearch.commands.runs import find_run
+    from combsearch.commands.study_dimensionality_runs import export_rows
+    from combsearch.store import RunStore
+
+    report = export_rows(RunStore.attach(find_run(given.run, given.runs)), given.output)
+    say(json.dumps(report) if given.json else f"{report['rows']} rows in {report['file']}")
+
+
+def _plot(given: argparse.Namespace) -> None:
+    from combsearch.commands.study_dimensionality_runs import draw_files
+
+    draw_files(given.files, given.output, given.format, given.paper, given.json)
