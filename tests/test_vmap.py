@@ -14,6 +14,7 @@ from training import TASK, assert_same, distances, make_nets
 
 from combsearch.config import Recipe
 from combsearch.errors import CombsearchError, UsageError
+from combsearch.tasks import Task
 from combsearch.trainers import vmap
 from combsearch.trainers.loop import LoopTrainer
 from combsearch.trainers.memory import CPU_BYTES, is_out_of_memory, net_bytes
@@ -186,3 +187,21 @@ def test_a_device_rounds_to_tf32_only_where_that_is_asked_for(tf32: bool) -> Non
     assert seen == [(tf32, tf32)] * 2 and flags() == before
     trainer.score(nets, TASK)
     assert flags() == before
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_nothing_holds_the_points_once_networks_are_trained(watched: bool) -> None:
+    """Not even until Python's collector comes round: an epoch of fresh points may be large."""
+    x = TASK.x.copy()
+    points = weakref.ref(x)
+    task = Task("copy", x, TASK.y)
+    nets, keys = make_nets("5,3", 2)
+    gc.collect()
+    gc.disable()
+    try:
+        on_step = (lambda step, nets: None) if watched else None
+        VmapTrainer("cpu").fit(nets, task, Recipe(), keys, slice(0, 2), on_step)
+        del x, task
+        assert points() is None
+    finally:
+        gc.enable()

@@ -215,11 +215,11 @@ class _Chunk:
             self.step += 1
 
     def _update(self, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> None:
+        if self.setup.graphs is None:
+            self.update(x, y, rates)
+            return
         if self._captured is None:
-            graphs = self.setup.graphs
-            self._captured = (
-                graphs.capture(self.update, self.gradients, x, y, rates) if graphs else self.update
-            )
+            self._captured = self.setup.graphs.capture(self.update, self.gradients, x, y, rates)
         self._captured(x, y, rates)
 
     def update(self, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor) -> None:
@@ -235,9 +235,16 @@ class _Chunk:
         """Gradients [net, P] and new state; changes nothing."""
         return self.setup.gradients(self.w, self.state, x, y)
 
+    def release(self) -> None:
+        """Give up the graph, which holds this chunk, so that nothing waits for Python's collector.
+
+        Else a task's points, which the chunk holds, would stay as well.
+        """
+        self._captured = None
+
     def halves(self) -> list[_Chunk]:
         """The same networks as two chunks that share this one's memory, its graph given up."""
-        self._captured = None
+        self.release()
         half = len(self.index) // 2
         return [
             _Chunk(
@@ -298,7 +305,11 @@ def _advance(chunk: _Chunk, stop: int) -> Iterator[_Chunk]:
 
 def _trained(chunk: _Chunk, stop: int) -> list[tuple[npt.NDArray[np.intp], NetBatch]]:
     """The networks of ``chunk`` at ``stop``: their places in the batch, and numpy arrays."""
-    return [(part.index, part.nets().numpy()) for part in _advance(chunk, stop)]
+    found = []
+    for part in _advance(chunk, stop):
+        found.append((part.index, part.nets().numpy()))
+        part.release()
+    return found
 
 
 def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep) -> NetBatch:
@@ -311,8 +322,7 @@ def _lockstep(nets: NetBatch, chunks: list[_Chunk], plan: Plan, on_step: OnStep)
             check_replacement(changed, nets)
             for chunk in chunks:
                 chunk.load(changed)
-    chunks = [part for chunk in chunks for part in _advance(chunk, plan.stop)]
-    return _in_order([(chunk.index, chunk.nets().numpy()) for chunk in chunks])
+    return _in_order([part for chunk in chunks for part in _trained(chunk, plan.stop)])
 
 
 def _split(blocks: npt.NDArray[np.int64], size: int) -> list[npt.NDArray[np.intp]]:
