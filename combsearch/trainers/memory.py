@@ -47,7 +47,9 @@ def net_bytes(nets: NetBatch, x: torch.Tensor, y: torch.Tensor, own: bool = Fals
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # Detached: an operation that holds its own result would never be freed, nor the points
+        # that it came from.
+        return tensor.detach()
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         logits, _ = nets.network.apply(params, {n: a[0] for n, a in one.state.items()}, x)
