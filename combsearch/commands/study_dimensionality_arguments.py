@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from combsearch.commands.arguments import run_options
 from combsearch.commands.settings import command_settings
+from combsearch.commands.study_dimensionality_tools import add_tools
+from combsearch.commands.study_generator import add_generator
 from combsearch.commands.tree import group, leaf, runs
 from combsearch.studies.dimensionality.config import CONFIGS
 
@@ -16,19 +18,21 @@ if TYPE_CHECKING:
     from combsearch.commands.tree import Commands
 
 _TEXTS = {
-    "extrinsic": "images resized: does the number of pixels decide how far networks prune?",
-    "intrinsic": "images of a generator whose latent coordinates from d on are 0",
-    "task": "linear problems x = Az, y = sign(hz), where t coordinates of h are kept",
-    "spiral": "the Cubist Spiral in more inputs, to set beside the true sparsest size",
+    "extrinsic": "images resized by nearest neighbour: their height and width vary",
+    "intrinsic": "images of a generator whose latent coordinates from d on are 0; d varies",
+    "task": "linear problems x = Az, y = sign(hz): of h t coordinates are kept, t varies",
+    "spiral": "the Cubist Spiral in more inputs, whose sparsest networks a search knows",
 }
 
 
 def add_dimensionality(studies: Commands) -> None:
     """Add ``dimensionality`` and all below it to the studies."""
-    text = "data dimensionality: does it decide how far a network can be pruned?"
+    text = "data dimensionality: how far networks prune as their data gain dimensions"
     names = group(studies, "dimensionality", "EXPERIMENT", text)
     for name, kind in CONFIGS.items():
         runs(names, name, "study_dimensionality", partial(_run, name), kind, _TEXTS[name])
+    add_tools(names)
+    add_generator(names)
     text = "the rows of a run, without masks, in one file to publish"
     export = leaf(names, "export", "study_dimensionality_runs", _export, text)
     run_options(export)

@@ -108,11 +108,11 @@ def draw_files(
         UsageError: a file that is none, or two of one experiment.
         CorruptDataError: a file is damaged.
     """
+    beside = dict(map(_paper, papers))
     found = [published(Path(file)) for file in files]
     names = [config.experiment for config, _ in found]
     if len(set(names)) < len(names):
         raise UsageError("two files are of the same experiment: give one of each")
-    beside = dict(map(_paper, papers))
     drawn: list[Path] = []
     for config, rows in found:
         drawn += draw_rows(config, rows, Path(output), suffix, beside)

@@ -150,8 +150,9 @@ def doubling_axis(axes: Axes, numbers: Sequence[float], label: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xlim(low / pad, high * pad)
     inch = inches(axes)[0] / math.log10(high / low * pad**2)
-    ends_first = [low, high, *sorted(set(numbers) - {low, high})]
-    ticks = {number: f"{number:g}" for number in ends_first}
+    # Ends first, then powers of two: they stay where there is no room for all.
+    order = sorted(set(numbers), key=lambda n: (n not in (low, high), math.log2(n) % 1 != 0, n))
+    ticks = {number: f"{number:g}" for number in order}
     _set_ticks(axes.xaxis, ticks, (low, high), lambda text: len(text) * _SMALL + 0.06, inch)
     axes.set_xlabel(label, labelpad=2)
 

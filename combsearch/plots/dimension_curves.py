@@ -155,7 +155,7 @@ def _open(
         labels = [str(dimension) for dimension in looks]
     rows = key_rows(labels, width - 0.2)
     top = 0.06 + ROW * (len(head) + rows + 1) + 0.1
-    layout = Frames(1, frames, tall=1.9, left=0.62, apart=0.14, foot=0.4)
+    layout = Frames(1, frames, tall=1.9, left=0.62, apart=0.28, foot=0.4)
     figure, [axes] = layout.open(top, width)
     write_lines(figure, head)
     corner = (0.1, figure.get_figheight() - 0.08 - ROW * len(head))

@@ -8,8 +8,8 @@ N(mean, spread / sqrt(seeds)); its Spearman correlation of dimension and outcome
 sample. The paper gives mean and standard deviation of 5,000 rollouts.
 
 What that deviation is not: an error bar of the correlation over networks, dimensions or
-seeds. It is mostly the noise of drawing 1,000 times, about (1 - rho^2) / sqrt(1000), and goes
-to 0 with more draws, however few trials there are.
+seeds. It is the noise of drawing 1,000 times, 1/sqrt(999) = 0.032 where nothing is correlated,
+and goes to 0 with more draws, however few trials there are.
 
 A rollout's random numbers depend on (seed, number of the rollout) alone.
 """

@@ -22,8 +22,19 @@ the other, or of that without them if it is larger, times m_k^2. Against 100 to 
 samples of spheres (d = 1 to 10, 500 or 2,000 points) it was 0.73 to 1.2 of the true deviation,
 the least at d = 1, k = 20. It says nothing about bias.
 
-Bias. The density is even only over distances that vanish, so the estimate is low, the more so
-the larger d and k and the fewer the points. BIASTABLE
+Bias. The density is even only over distances that vanish, so estimates are low, the more so the
+larger d and k and the fewer the points. Of 10,000 points, k = 3 and k = 20 gave
+
+    d                        1      2      5     10     16     32     64    128
+    Gaussian      k =  3   1.00   2.01   5.09   9.83   14.7   24.9   40.0   61.3
+                  k = 20   1.00   2.00   5.05   9.54   14.0   23.0   36.2   54.7
+    uniform cube  k =  3   1.01   1.99   4.71   8.77   13.0   23.2   39.0   62.4
+                  k = 20   1.00   1.98   4.62   8.43   12.6   21.9   36.0   56.5
+    d-sphere      k =  3   1.00   1.99   4.98   9.52   14.4   25.1   41.1   65.6
+                  k = 20   1.00   2.00   4.93   9.31   13.8   23.5   38.0   59.5
+
+with standard errors of about 0.9% (k = 3) and 0.3% (k = 20). So from 10 up an estimate orders
+sets of points, and is no measure of their dimension.
 
 Duplicates. T_j = 0 has no logarithm, and points of a density never coincide: of equal points one
 is kept. How many were left out is reported.
@@ -111,8 +122,8 @@ class _Points:
 def intrinsic_dimension(x: npt.ArrayLike, ks: Sequence[int] = KS) -> IntrinsicDimension:
     """Maximum-likelihood estimates of the intrinsic dimension of points, for each k.
 
-    20,000 images of 32x32x3 take about a minute on one core and 2 GB; time grows with the
-    square of the points.
+    20,000 images of 32x32x3 take about 45 seconds on one core, and 1.1 GB; time grows with
+    the square of the points.
 
     Args:
         x: [n, ...] of real numbers, a point a row; further axes count as features.
@@ -205,8 +216,8 @@ def _different(x: npt.NDArray[Any]) -> _Points:
                 " be finite"
             )
         largest = max(largest, float(np.abs(block).max()))
-        for row, values in enumerate(block):
-            seen.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), at + row)
+        for number, values in enumerate(block, at):
+            seen.setdefault(hashlib.blake2b(values.tobytes(), digest_size=16).digest(), number)
     kept = x if len(seen) == len(x) else x[np.fromiter(seen.values(), np.intp, len(seen))]
     return _Points(kept, int(np.frexp(largest)[1]))
 

@@ -33,6 +33,7 @@ Rows: TypeAlias = "pa.Table | Mapping[str, npt.ArrayLike]"
 """A table of the study's rows, or its columns by name, [row] each."""
 F64 = npt.NDArray[np.float64]
 
+_Setting = tuple[str, int, int, str, float]  # width, dimension, rewind, cell, tolerance
 _COLUMNS = ("width", "dimension", "rewind", "cell", "restart", "round", "accuracy", "status",
             "weights", "kept")  # fmt: skip
 # Accuracies are counts over at most 10^8 points: nearer ones differ by the rounding of
@@ -279,14 +280,14 @@ def over_seeds(records: Iterable[Matched]) -> list[Summary]:
 
     Seeds of which nothing matches, since their dense network diverged, do not count.
     """
-    groups: dict[tuple[Any, ...], list[Matched]] = {}
+    groups: dict[_Setting, list[Matched]] = {}
     for one in records:
         key = (one.width, one.dimension, one.rewind, one.cell, one.tolerance)
         groups.setdefault(key, []).append(one)
     return [_summary(key, groups[key]) for key in sorted(groups, key=_order)]
 
 
-def _summary(key: tuple[Any, ...], records: Sequence[Matched]) -> Summary:
+def _summary(key: _Setting, records: Sequence[Matched]) -> Summary:
     shares = np.array([one.share for one in records if not math.isnan(one.share)])
     mean = float(shares.mean()) if len(shares) else math.nan
     spread = float(shares.std(ddof=1)) if len(shares) > 1 else math.nan

@@ -84,11 +84,11 @@ class ImpPlan:
         data = data_identity(config)
         settings = tuple(Setting(w, d) for w in config.widths for d in config.dimensions)
         source = _kept(config, config.dimensions[0])
-        _check_steps(config, source)
         trainers = {
             _trainer_name(config, Loaded(*_network(config, width, source)))
             for width in config.widths
         }
+        _check_steps(config, source)
         return cls(config, settings, min(trainers, key=_GENERAL.index), data)
 
     @property

@@ -255,13 +255,13 @@ def _row(number: int, line: list[str], header: list[str], places: dict[str, int]
     group = line[places["group"]]
     if not group:
         raise UsageError(f"line {number}, column 'group': found an empty field, expected a name")
-    values = [_number(number, name, line[places[name]]) for name in COLUMNS[1:]]
-    if values[2] < 0:
+    dimension, mean, spread = (_number(number, name, line[places[name]]) for name in COLUMNS[1:])
+    if spread < 0:
         raise UsageError(
-            f"line {number}, column 'spread': found {values[2]:g}, expected a standard deviation,"
+            f"line {number}, column 'spread': found {spread:g}, expected a standard deviation,"
             " 0 or more"
         )
-    return TableRow(group, *values)
+    return TableRow(group, dimension, mean, spread)
 
 
 def _number(number: int, name: str, field: str) -> float:

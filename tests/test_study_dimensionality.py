@@ -1,0 +1,227 @@
+"""combsearch study dimensionality: runs, their status, what they publish, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from combsearch.cli import main
+from combsearch.commands.study_dimensionality_runs import saved_config, whole_rows
+from combsearch.dimension_rows import DIMENSION_ROWS, SHOWN
+from combsearch.errors import UsageError
+from combsearch.store import RunStore, digest
+from combsearch.studies.dimensionality.config import CONFIGS, SpiralConfig
+from combsearch.studies.dimensionality.matching import table_records
+from combsearch.studies.dimensionality.report import make_report, report_text, sparsest
+from combsearch.studies.dimensionality.rows_file import published
+
+PIECES = Path(__file__).parent / "image_files"
+Capture = pytest.CaptureFixture[str]
+SMALL = (
+    "--widths", "6x5,8", "--inputs", "8", "--latent", "6", "--dimensions", "2,6", "--points", "160",
+    "--test-points", "400", "--rounds", "4", "--seeds", "2", "--epochs", "3", "--batch-size", "16",
+    "--tolerances", "0.02,0.05",
+)  # fmt: skip
+ROWS = 2 * 2 * 5 * 2  # widths, dimensions, rounds with that of the dense network, seeds
+
+
+def study(*arguments: str) -> int:
+    return main(["study", "dimensionality", *arguments])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a whole run, and its file to publish."""
+    folder = tmp_path_factory.mktemp("dimensionality")
+    assert study("task", *flags(folder, "whole"), "--jobs", "1") == 0
+    assert study("export", "whole", "--runs", str(folder), "-o", str(folder / "t.parquet")) == 0
+    return folder
+
+
+def flags(runs: Path, run: str) -> list[str]:
+    return [*SMALL, "--run", run, "--runs", str(runs)]
+
+
+def printed(capsys: Capture) -> dict[str, Any]:
+    return cast(dict[str, Any], json.loads(capsys.readouterr().out))
+
+
+def error(capsys: Capture, *arguments: str, code: int = 2) -> str:
+    """The one line of a command that must fail."""
+    capsys.readouterr()
+    assert study(*arguments) == code
+    found = capsys.readouterr()
+    assert found.out == "" and found.err.count("\n") == 1, found.err
+    return found.err
+
+
+def digest_of(runs: Path, run: str) -> str:
+    return digest(RunStore.attach(runs / run).read(), DIMENSION_ROWS)
+
+
+# ---- runs ---------------------------------------------------------------------------------
+
+
+def test_a_run_tells_tables_and_correlation(runs: Path, capsys: Capture) -> None:
+    assert study("task", *flags(runs, "whole"), "--json") == 0
+    report = printed(capsys)
+    assert report["finished"] and report["rows"] == ROWS and report["trained_now"] == 0
+    assert [t["matching"] for t in report["tables"]] == ["strict", "within 2%", "within 5%"]
+    rows = RunStore.attach(runs / "whole").read(SHOWN)
+    for table, tolerance in zip(report["tables"], (0.0, 0.02, 0.05), strict=True):
+        expected = table_records(rows, tolerance)
+        assert [(r["group"], r["dimension"], r["seeds"]) for r in table["rows"]] == [
+            ("6x5", 2, 2), ("6x5", 6, 2), ("8", 2, 2), ("8", 6, 2),
+        ]  # fmt: skip
+        for row, one in zip(table["rows"], expected, strict=True):
+            assert row["mean"] == pytest.approx(one["mean"], abs=1e-6)
+            assert row["spread"] == pytest.approx(one["spread"], abs=1e-6)
+    means = [[row["mean"] for row in table["rows"]] for table in report["tables"]]
+    assert (np.diff(np.array(means), axis=0) <= 0).all()  # with tolerance never more are left
+    assert report["paper_correlation"] == {"mean": 0.01, "std": 0.03}
+    assert report["made_with"]["command"].startswith("combsearch study dimensionality task --w")
+    for name in ("table-strict.csv", "table-within-2.csv", "figures/curves-task.png"):
+        assert (runs / "whole" / name).stat().st_size > 50
+
+
+def test_a_table_of_a_run_is_one_to_correlate(runs: Path, capsys: Capture) -> None:
+    path = runs / "whole" / "table-within-5.csv"
+    with path.open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 4 and lines[0]["group"] == "6x5"
+    if len({line["mean"] for line in lines}) > 1:
+        assert study("correlate", str(path), "--rollouts", "50", "--json") == 0
+        assert -1 <= printed(capsys)["mean"] <= 1
+
+
+def test_what_is_missing_is_computed_again_and_the_same(runs: Path, capsys: Capture) -> None:
+    more = (*flags(runs, "again"), "--no-figures", "--rewinds", "4")
+    assert study("task", *more, "--jobs", "1") == 0
+    before = digest_of(runs, "again")
+    shards = sorted((runs / "again" / "shards").iterdir())
+    assert len(shards) == 2 * 2 * 5
+    for path in (shards[2], shards[19]):
+        path.unlink()
+    content = shards[6].read_bytes()
+    shards[6].write_bytes(content[:100] + b"?" + content[101:])
+    for path in (runs / "again" / "dense").iterdir():
+        path.unlink()
+    capsys.readouterr()
+    assert study("task", *more, "--jobs", "2", "--json") == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)["trained_now"] == 3 * 2 and "is damaged" in found.err
+    assert digest_of(runs, "again") == before
+
+
+def test_a_part_of_a_run_has_a_report(runs: Path) -> None:
+    config = saved_config(RunStore.attach(runs / "whole"))
+    rows = RunStore.attach(runs / "whole").read(SHOWN)
+    some = rows.slice(0, 14)
+    report = make_report(config, some, whole_rows(config), "folder")
+    assert not report["finished"] and report["rows_left"] == ROWS - 14
+    assert [one["rounds"] for one in report["dense"]] == [4, 1]
+    assert "26 left" in report_text(report) and whole_rows(config) == ROWS
+    nothing = make_report(config, rows.slice(0, 0), ROWS, "folder")
+    assert nothing["dense"] == [] and nothing["tables"] == []
+
+
+def test_status_verify_and_plot_know_the_study(runs: Path, tmp_path: Path, capsys: Capture) -> None:
+    for words in (["status"], ["verify"], ["plot", "-o", str(tmp_path), "--format", "pdf"]):
+        capsys.readouterr()
+        assert main([words[0], "whole", "--runs", str(runs), *words[1:]]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "curves-task.pdf", "prunability-task.pdf",
+    }  # fmt: skip
+
+
+def test_a_dry_run_writes_nothing(runs: Path, capsys: Capture) -> None:
+    assert study("task", *flags(runs, "dry"), "--dry-run", "--json") == 0
+    report = printed(capsys)
+    assert report["rows"] == ROWS and report["networks"] == 2 * 2 * 2 * 5
+    assert report["steps_per_network"] == 30 and not (runs / "dry").exists()
+
+
+def test_images_and_spirals_run_too(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
+    where = ("--runs", str(tmp_path), "--no-figures", "--rounds", "1", "--seeds", "2", "--json")
+    images = ("--task", "fashion-mnist", "--network", "mlp", "--widths", "4", "--rewinds", "0",
+              "--dimensions", "7,28", "--epochs", "1", "--batch-size", "5")  # fmt: skip
+    assert study("extrinsic", *images, *where) == 0
+    assert [one["weights"] for one in printed(capsys)["dense"]] == [49 * 4 + 40, 784 * 4 + 40]
+    spiral = ("--embedding", "both", "--dimensions", "2,3", "--widths", "3x2", "--epochs", "1",
+              "--targets", "0.3,0.999")  # fmt: skip
+    assert study("spiral", *spiral, *where) == 0
+    report = printed(capsys)
+    assert [(one["inputs"], one["target"]) for one in report["sparsest"]] == [
+        (2, 0.3), (2, 0.999), (3, 0.3), (3, 0.999),
+    ]  # fmt: skip
+    assert report["sparsest"][0]["seeds"] == 2 and report["sparsest"][1]["nonzeros"] is None
+    assert report["sparsest"][0]["median"] <= 3 * 2 + 3 * 2 + 2 + 6
+
+
+def test_the_sparsest_success_counts_effective_nonzeros() -> None:
+    config = SpiralConfig(widths=("4",), dimensions=(2,), targets=(0.9,), seeds=3)
+    columns = {
+        "width": ["4"] * 5, "dimension": [2] * 5, "rewind": [0] * 5, "restart": [0, 0, 1, 1, 2],
+        "accuracy": [0.95, 0.91, 0.95, 0.95, 0.5], "status": ["ok"] * 4 + ["ok"],
+        "effective": [20, 17, 22, 15, 3],
+    }  # fmt: skip
+    columns["status"][3] = "diverged"
+    found = sparsest(config, cast(Any, columns))
+    assert found[0]["nonzeros"] == 17 and found[0]["seeds"] == 2 and found[0]["median"] == 22
+
+
+# ---- files --------------------------------------------------------------------------------
+
+
+def test_published_rows_are_drawn_beside_a_table(
+    runs: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    config, rows = published(runs / "t.parquet")
+    assert config == saved_config(RunStore.attach(runs / "whole")) and len(rows) == ROWS
+    assert "mask" not in rows.column_names
+    paper = tmp_path / "paper.csv"
+    paper.write_text("group,dimension,mean,spread\n6x5,2,30,3\n6x5,6,50,4\n")
+    out = tmp_path / "figures"
+    assert study("plot", str(runs / "t.parquet"), "-o", str(out), "--paper", f"task:{paper}") == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "curves-task.png", "prunability-task.png",
+    ]  # fmt: skip
+    twice = error(capsys, "plot", *[str(runs / "t.parquet")] * 2, "-o", str(out))
+    assert "same experiment" in twice
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("task", "--dimensions", "16,500"), ("--dimensions", "500", "128")),
+        (("task", "--widths", "5x"), ("'5x'", "256x128")),
+        (("extrinsic", "--task", "nothing"), ("'nothing'", "cifar10")),
+        (("extrinsic", "--network", "resnet21"), ("resnet21",)),
+        (("intrinsic",), ("--generator",)),
+        (("spiral", "--embedding", "line"), ("--embedding", "linear, distractors, both")),
+        (("plot", "no.parquet", "-o", "x"), ("no.parquet",)),
+        (("plot", "no.parquet", "-o", "x", "--paper", "table"), ("EXPERIMENT:TABLE.csv",)),
+        (("export", "nowhere", "-o", "x.parquet"), ("nowhere",)),
+    ],
+)
+def test_bad_input_is_one_line(
+    words: tuple[str, ...], parts: tuple[str, ...], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
+    found = error(capsys, *words)
+    assert all(part in found for part in parts), found
+
+
+def test_a_run_of_something_else_is_refused(runs: Path, tmp_path: Path) -> None:
+    store = RunStore.open(tmp_path / "other", {"command": "study pqi", "numerics": 1})
+    with pytest.raises(UsageError, match="'study pqi'"):
+        saved_config(store)
+    assert set(CONFIGS) == {"extrinsic", "intrinsic", "task", "spiral"}
