@@ -12,6 +12,7 @@ from combsearch.errors import CombsearchError, UsageError
 from combsearch.registry import import_object, lookup
 from combsearch.tasks.base import Task
 from combsearch.tasks.cubist_spiral import cubist_spiral
+from combsearch.tasks.embedded_spiral import FEWEST, KINDS, MOST, embedded_spiral, named_spiral
 from combsearch.tasks.from_file import SUFFIXES, task_from_file
 from combsearch.tasks.images import DATA_SETS, load_images
 from combsearch.tasks.smooth_spiral import smooth_spiral
@@ -23,6 +24,7 @@ __all__ = [
     "checkerboard",
     "circles",
     "cubist_spiral",
+    "embedded_spiral",
     "load_task",
     "moons",
     "smooth_spiral",
@@ -45,9 +47,10 @@ TASKS: Mapping[str, Callable[[], Task]] = MappingProxyType(
 def load_task(spec: str) -> Task:
     """The task that ``spec`` names.
 
-    A registered name (``TASKS``), an image data set (``images.DATA_SETS``), a
-    path ending in .npz or .csv, or ``pkg.module:Name`` of a Task or of a
-    function without arguments that returns one.
+    A registered name (``TASKS``), a spiral in D inputs (``embedded_spiral``), an
+    image data set (``images.DATA_SETS``), a path ending in .npz or .csv, or
+    ``pkg.module:Name`` of a Task or of a function without arguments that returns
+    one.
 
     Raises:
         UsageError: for an unknown name, a bad file, or an object that is no task.
@@ -58,12 +61,15 @@ def load_task(spec: str) -> Task:
         return _imported(spec)
     if spec in DATA_SETS:
         return load_images(spec).task()
+    if (spiral := named_spiral(spec)) is not None:
+        return spiral
     try:
         return lookup("task", spec, TASKS)()
     except UsageError as error:
+        spirals = ", ".join(f"spiral_{kind}_D" for kind in KINDS)
         raise UsageError(
-            f"{error}; or an image data set ({', '.join(DATA_SETS)}), a path ending in .npz or "
-            ".csv, or pkg.module:Name"
+            f"{error}; or an image data set ({', '.join(DATA_SETS)}), {spirals} with D from"
+            f" {FEWEST} to {MOST}, a path ending in .npz or .csv, or pkg.module:Name"
         ) from None
 
 
