@@ -283,7 +283,7 @@ def _count(given: argparse.Namespace) -> None:
     from combsearch.commands.count import count_command
 
     sizes = (given.inputs, given.outputs, given.width, given.depth)
-    count_command(given.shape, given.max_nonzeros, *sizes, given.json)
+    count_command(given.shape, given.max_nonzeros, *sizes, given.json, given.unused_inputs)
 
 
 def _certify(given: argparse.Namespace) -> None:

@@ -6,15 +6,19 @@ depends on the cycle lengths in each layer, and layers meet in pairs, so the sum
 the network, one layer at a time. Within a pair, a cycle of r neurons and one of c share
 gcd(r, c) independent blocks of lcm(r, c) weights; zero rows are taken out by inclusion and
 exclusion. Every count carries its weight nonzeros as the exponent of a power series.
+
+With ``unused_inputs`` columns of the first matrix may be zero: masks that leave inputs unused
+count too. A mask uses one input at least, since no row is zero, and inputs are not
+interchangeable, so these are the eligible masks over every non-empty choice of inputs.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from combsearch.mask import NetShape
 
@@ -22,49 +26,60 @@ Cycles = tuple[tuple[int, int], ...]
 """(length, number) of the cycles of a permutation, lengths falling."""
 
 
-def eligible_masks(shape: NetShape) -> int:
+def eligible_masks(shape: NetShape, *, unused_inputs: bool = False) -> int:
     """Masks without a zero row or column, each labelling counted."""
-    return _labelled(shape, _Series.totals())
+    return _labelled(shape, _Series.totals(), unused_inputs)
 
 
-def eligible_by_nonzeros(shape: NetShape, max_nonzeros: int | None = None) -> dict[int, int]:
+def eligible_by_nonzeros(
+    shape: NetShape, max_nonzeros: int | None = None, *, unused_inputs: bool = False
+) -> dict[int, int]:
     """``eligible_masks`` by nonzeros (biases counted), ascending, empty levels left out."""
-    series = _Series.of([shape], max_nonzeros)
-    return _levels(shape, series, _labelled(shape, series), max_nonzeros)
+    return _by_nonzeros(_labelled, shape, max_nonzeros, unused_inputs)
 
 
-def row_sorted_masks(shape: NetShape) -> int:
+def row_sorted_masks(shape: NetShape, *, unused_inputs: bool = False) -> int:
     """Eligible masks whose rows are sorted in each hidden layer by itself (paper, section 4).
 
     Outputs keep their places, as inputs do; with one output that makes no difference.
     """
-    return _row_sorted(shape, _Series.totals())
+    return _row_sorted(shape, _Series.totals(), unused_inputs)
 
 
-def row_sorted_by_nonzeros(shape: NetShape, max_nonzeros: int | None = None) -> dict[int, int]:
+def row_sorted_by_nonzeros(
+    shape: NetShape, max_nonzeros: int | None = None, *, unused_inputs: bool = False
+) -> dict[int, int]:
     """``row_sorted_masks`` by nonzeros (biases counted), ascending, empty levels left out."""
-    series = _Series.of([shape], max_nonzeros)
-    return _levels(shape, series, _row_sorted(shape, series), max_nonzeros)
+    return _by_nonzeros(_row_sorted, shape, max_nonzeros, unused_inputs)
 
 
-def orbits(shape: NetShape) -> int:
+def orbits(shape: NetShape, *, unused_inputs: bool = False) -> int:
     """Eligible masks up to permutations of the neurons of each hidden layer."""
-    return _Burnside(_Series.totals()).orbits(shape)
+    return _orbits(shape, _Series.totals(), unused_inputs)
 
 
-def orbits_by_nonzeros(shape: NetShape, max_nonzeros: int | None = None) -> dict[int, int]:
+def orbits_by_nonzeros(
+    shape: NetShape, max_nonzeros: int | None = None, *, unused_inputs: bool = False
+) -> dict[int, int]:
     """``orbits`` by nonzeros (biases counted), ascending, empty levels left out."""
-    series = _Series.of([shape], max_nonzeros)
-    return _levels(shape, series, _Burnside(series).orbits(shape), max_nonzeros)
+    return _by_nonzeros(_orbits, shape, max_nonzeros, unused_inputs)
 
 
-def smallest_nonzeros(shape: NetShape) -> int:
+def smallest_nonzeros(shape: NetShape, *, unused_inputs: bool = False) -> int:
     """Fewest nonzeros of an eligible mask, biases counted."""
-    return shape.biases + sum(max(layer) for layer in shape.layers)
+    first, *others = shape.layers
+    fewest = first[0] if unused_inputs else max(first)
+    return shape.biases + fewest + sum(max(layer) for layer in others)
 
 
 def shapes_up_to(
-    max_nonzeros: int, depth: int = 3, inputs: int = 2, outputs: int = 1, width: int = 16
+    max_nonzeros: int,
+    depth: int = 3,
+    inputs: int = 2,
+    outputs: int = 1,
+    width: int = 16,
+    *,
+    unused_inputs: bool = False,
 ) -> list[NetShape]:
     """Shapes that have an eligible mask with at most ``max_nonzeros``.
 
@@ -74,37 +89,55 @@ def shapes_up_to(
         inputs: input neurons.
         outputs: output neurons.
         width: neurons of the widest hidden layer.
+        unused_inputs: masks may leave inputs unused (module docstring).
 
     Returns:
         Those with the smallest masks first, then by hidden widths.
     """
+    smallest = partial(smallest_nonzeros, unused_inputs=unused_inputs)
     narrowest = NetShape.from_hidden((1,) * depth, inputs, outputs)
-    shapes = [narrowest] if smallest_nonzeros(narrowest) <= max_nonzeros else []
+    shapes = [narrowest] if smallest(narrowest) <= max_nonzeros else []
     for layer in range(depth):  # a wider layer never has smaller masks: stop at the first miss
         shapes = [
             wider
             for shape in shapes
             for wider in itertools.takewhile(
-                lambda wide: smallest_nonzeros(wide) <= max_nonzeros,
+                lambda wide: smallest(wide) <= max_nonzeros,
                 (_with_width(shape, layer, wide) for wide in range(1, width + 1)),
             )
         ]
-    return sorted(shapes, key=lambda shape: (smallest_nonzeros(shape), shape.hidden))
+    return sorted(shapes, key=lambda shape: (smallest(shape), shape.hidden))
 
 
 def orbits_over_shapes(
-    max_nonzeros: int, depth: int = 3, inputs: int = 2, outputs: int = 1, width: int = 16
+    max_nonzeros: int,
+    depth: int = 3,
+    inputs: int = 2,
+    outputs: int = 1,
+    width: int = 16,
+    *,
+    unused_inputs: bool = False,
 ) -> dict[NetShape, dict[int, int]]:
     """``orbits_by_nonzeros`` of each of ``shapes_up_to``, which takes the same arguments."""
-    shapes = shapes_up_to(max_nonzeros, depth, inputs, outputs, width)
+    shapes = shapes_up_to(max_nonzeros, depth, inputs, outputs, width, unused_inputs=unused_inputs)
     series = _Series.of(shapes, max_nonzeros)
-    burnside = _Burnside(series)
+    burnside = _Burnside(series, unused_inputs)
     return {shape: _levels(shape, series, burnside.orbits(shape), max_nonzeros) for shape in shapes}
 
 
 def _with_width(shape: NetShape, layer: int, width: int) -> NetShape:
     hidden = (*shape.hidden[:layer], width, *shape.hidden[layer + 1 :])
     return NetShape.from_hidden(hidden, shape.inputs, shape.outputs)
+
+
+def _by_nonzeros(
+    count: Callable[[NetShape, _Series, bool], int],
+    shape: NetShape,
+    max_nonzeros: int | None,
+    unused_inputs: bool,
+) -> dict[int, int]:
+    series = _Series.of([shape], max_nonzeros)
+    return _levels(shape, series, count(shape, series, unused_inputs), max_nonzeros)
 
 
 def _levels(
@@ -117,12 +150,10 @@ def _levels(
 
 
 def _most(shape: NetShape, max_nonzeros: int | None) -> int:
-    """Nonzeros of the last level asked for; with none to count, one less than the biases."""
+    """Nonzeros of the last level asked for; where that is none, one less than the biases."""
     if max_nonzeros is None:
         return shape.dense_nonzeros
-    if max_nonzeros < smallest_nonzeros(shape):
-        return shape.biases - 1
-    return min(max_nonzeros, shape.dense_nonzeros)
+    return max(shape.biases - 1, min(max_nonzeros, shape.dense_nonzeros))
 
 
 def _count_bits(shape: NetShape, degree: int) -> int:
@@ -180,17 +211,23 @@ class _Series:
         return [value >> self.bits * e & one for e in range(self.degree + 1)]
 
 
-def _labelled(shape: NetShape, series: _Series) -> int:
+def _orbits(shape: NetShape, series: _Series, unused_inputs: bool) -> int:
+    return _Burnside(series, unused_inputs).orbits(shape)
+
+
+def _labelled(shape: NetShape, series: _Series, unused_inputs: bool) -> int:
     """All eligible masks: those that the identity maps to themselves, layer by layer."""
-    burnside = _Burnside(series)
-    matrices = (burnside.fixed(((1, rows),), ((1, cols),)) for rows, cols in shape.layers)
-    return _product(series, matrices)
+    burnside = _Burnside(series, unused_inputs)
+    (rows, inputs), *others = shape.layers
+    matrices = [burnside.fixed(((1, out),), ((1, fan_in),)) for out, fan_in in others]
+    return _product(series, [burnside.fixed_first(((1, rows),), inputs), *matrices])
 
 
-def _row_sorted(shape: NetShape, series: _Series) -> int:
-    *hidden, (outputs, fan_in) = shape.layers
+def _row_sorted(shape: NetShape, series: _Series, unused_inputs: bool) -> int:
+    (rows, inputs), *hidden, (outputs, fan_in) = shape.layers
+    first = (_multisets if unused_inputs else _sorted_rows)(rows, inputs, series)
     last = _Burnside(series).fixed(((1, outputs),), ((1, fan_in),))
-    return _product(series, [*(_sorted_rows(*layer, series) for layer in hidden), last])
+    return _product(series, [first, *(_sorted_rows(*layer, series) for layer in hidden), last])
 
 
 def _product(series: _Series, values: Iterable[int]) -> int:
@@ -225,8 +262,8 @@ def _multisets(rows: int, cols: int, series: _Series) -> int:
 class _Burnside:
     """Orbits of shapes as values of one series; what shapes share is counted once."""
 
-    def __init__(self, series: _Series) -> None:
-        self._series = series
+    def __init__(self, series: _Series, unused_inputs: bool = False) -> None:
+        self._series, self._unused_inputs = series, unused_inputs
         self._fixed: dict[tuple[Cycles, Cycles], int] = {}
         self._blocks: dict[tuple[int, int], int] = {}
         self._below: dict[tuple[int, ...], dict[Cycles, int]] = {}
@@ -246,6 +283,14 @@ class _Burnside:
         if (rows, cols) not in self._fixed:
             self._fixed[rows, cols] = self._count_fixed(rows, cols)
         return self._fixed[rows, cols]
+
+    def fixed_first(self, rows: Cycles, inputs: int) -> int:
+        """``fixed`` for the matrix next to the inputs, which stay where they are."""
+        if not self._unused_inputs:
+            return self.fixed(((1, inputs),), rows)
+        lines = ((self._free_blocks(length, inputs), number) for length, number in rows)
+        powers = (self._series.power(line - 1 & self._series.mask, n) for line, n in lines)
+        return _product(self._series, powers)
 
     def _count_fixed(self, rows: Cycles, cols: Cycles) -> int:
         series, total = self._series, 0
@@ -273,7 +318,7 @@ class _Burnside:
         Only the layers in ``widths`` are relabelled, the inputs not.
         """
         if len(widths) == 1:
-            return self.fixed(((1, widths[0]),), cycles)
+            return self.fixed_first(cycles, widths[0])
         total = 0
         for own, below in self._kept_below(widths).items():
             total += _permutations(own) * (below * self.fixed(own, cycles) & self._series.mask)

@@ -204,9 +204,14 @@ class MaskBatch:
         live = self._covered(axis=0).sum(axis=1, dtype=np.int32)
         return np.asarray(self.weight_nonzeros() + live)
 
-    def eligible(self) -> npt.NDArray[np.bool_]:
-        """bool [mask]: no zero row and no zero column in any layer."""
-        return np.asarray(self._covered(axis=0).all(axis=1) & self._covered(axis=1).all(axis=1))
+    def eligible(self, *, unused_inputs: bool = False) -> npt.NDArray[np.bool_]:
+        """bool [mask]: no zero row and no zero column in any layer.
+
+        Args:
+            unused_inputs: columns of the first layer may be zero.
+        """
+        columns = self._covered(axis=1)[:, self.shape.inputs if unused_inputs else 0 :]
+        return np.asarray(self._covered(axis=0).all(axis=1) & columns.all(axis=1))
 
     def keys(self) -> npt.NDArray[np.uint64]:
         """uint64 [mask]: a mix of shape and mask that stays the same for ever.

@@ -14,6 +14,7 @@ from combsearch.config import Recipe, SearchConfig, canonical_cells, cell_recipe
 from combsearch.fields import option, require, same_option
 
 SYMMETRIES = ("full", "rows", "none")
+_UNUSED = "also masks that leave inputs unused"
 _BEST_CELL = ("0.05:cosine",)  # of the six, the one in which most dense shapes succeed
 
 
@@ -41,6 +42,7 @@ class Phase2Config:
     symmetry: str = option(
         "full", "masks to train: full (one an orbit), rows (the paper's order) or none (every one)"
     )
+    unused_inputs: bool = option(False, _UNUSED)
     init: str = option("", ".npz of a wide network whose leading block every run starts from")
     race: bool = option(False, "train short runs first and only the better half on, five times")
     controls: int = option(32, "one race in so many goes on in full, to measure what racing loses")
@@ -83,6 +85,7 @@ class ExhaustConfig:
     restarts: int = _same("restarts", 3072, "most training runs a mask and cell")
     min_restarts: int = option(16, "fewest training runs a mask and cell")
     level_runs: int = option(4_000_000, "training runs to share among the masks of a level")
+    unused_inputs: bool = option(False, _UNUSED)
     cells: tuple[str, ...] = _same("cells", _BEST_CELL)
     every_level: bool = option(False, "train every level, also above the first with a success")
     beyond: int = option(0, "levels to train above the first with a success")

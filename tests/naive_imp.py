@@ -48,7 +48,7 @@ def trained(
 
 
 def pruned(nets: NetBatch, masks: Masks, share: float) -> Masks:
-    """Without the floor(share x left) smallest of all tensors together; the first of equals stay."""
+    """Without the floor(share x left) smallest of all tensors; the first of equals stay."""
     entries = [
         (abs(float(nets.params[name][0][place])), -order, name, place)
         for order, (name, place) in enumerate(

@@ -20,6 +20,14 @@ def every_mask(shape: NetShape) -> MaskBatch:
     return MaskBatch(shape, np.arange(1 << shape.weights, dtype=np.uint64)[:, None])
 
 
+def inputs_used_or_not(masks: MaskBatch) -> MaskBatch:
+    """Those without a zero row, and without a zero column above the first layer."""
+    dense = masks.dense()
+    rows = [np.all(np.any(matrix, axis=2), axis=1) for matrix in dense]
+    columns = [np.all(np.any(matrix, axis=1), axis=1) for matrix in dense[1:]]
+    return masks[np.all([*rows, *columns], axis=0)]
+
+
 def bit_moves(shape: NetShape) -> Iterator[list[int]]:
     """For each relabelling, the bit that each bit of a mask moves to."""
     for hidden in itertools.product(*(itertools.permutations(range(w)) for w in shape.hidden)):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from combsearch import cli
 from combsearch.commands.count import count_command
 from combsearch.errors import UsageError
 
@@ -60,6 +61,21 @@ def test_inputs_outputs_depth_and_width_are_used(capsys: pytest.CaptureFixture[s
         (3, 2, 1, 2),
         (3, 2, 2, 2),
     }
+
+
+def test_masks_that_leave_inputs_unused(capsys: pytest.CaptureFixture[str]) -> None:
+    report = count_command(max_nonzeros=20, inputs=5, unused_inputs=True)
+    assert report["unused_inputs"] and report["orbits"] == 49_647
+    assert report["by_shape"][0] == {"shape": [5, 1, 1, 1, 1], "orbits": 31, "smallest": 8}
+    one = count_command("3,2", max_nonzeros=16, inputs=3, unused_inputs=True)
+    assert one["unused_inputs"] and one["rows"] > one["orbits"] == sum(one["by_nonzeros"].values())
+    assert "unused_inputs" not in count_command("3,2", inputs=3)
+    capsys.readouterr()
+    assert cli.main(["count", "--shape=2,2", "--inputs=3", "--unused-inputs"]) == 0
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head == "(2,2): 112 row-sorted masks, inputs used or not, 105 orbits"
+    with pytest.raises(UsageError, match=r"as few as 7 nonzeros.* --max-nonzeros 8 or more"):
+        count_command(max_nonzeros=7, inputs=9, unused_inputs=True)
 
 
 def test_the_table_of_a_shape(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from naive_masks import eligible_matrices, every_mask, images
+from naive_masks import eligible_matrices, every_mask, images, inputs_used_or_not
 
 from combsearch.counting import (
     eligible_by_nonzeros,
@@ -64,6 +64,16 @@ SMALL = [  # inputs, hidden widths, outputs
     (1, (2, 2, 2, 2), 1),
     (1, (1, 2, 1, 2, 1), 1),
 ]
+WITH_UNUSED = [
+    *SMALL,
+    (3, (2, 2), 1),
+    (4, (2, 2), 1),
+    (3, (3, 2), 1),
+    (4, (3,), 2),
+    (3, (2,) * 3, 1),
+]
+# orbits of all shapes of three hidden layers with at most 20 nonzeros, by inputs used or not
+UNUSED_UP_TO_20 = {2: 822, 3: 3_688, 4: 14_262, 5: 49_647, 6: 158_086}
 
 
 def levels_of(masks: MaskBatch) -> dict[int, int]:
@@ -96,6 +106,67 @@ def test_counts_are_those_of_brute_force(
         assert list(by_nonzeros(shape)) == sorted(by_nonzeros(shape))
         assert total(shape) == len(found)
     assert smallest_nonzeros(shape) == masks.nonzeros().min()
+
+
+@pytest.mark.parametrize(("inputs", "hidden", "outputs"), WITH_UNUSED)
+def test_counts_with_unused_inputs_are_those_of_brute_force(
+    inputs: int, hidden: tuple[int, ...], outputs: int
+) -> None:
+    shape = NetShape.from_hidden(hidden, inputs, outputs)
+    masks = inputs_used_or_not(every_mask(shape))
+    assert masks.eligible(unused_inputs=True).all()
+    assert masks.eligible().sum() == eligible_masks(shape)
+    one_an_orbit = masks[images(masks).min(axis=0) == masks.words[:, 0]]
+    for found, by_nonzeros, total in (
+        (masks, eligible_by_nonzeros, eligible_masks),
+        (row_sorted(masks), row_sorted_by_nonzeros, row_sorted_masks),
+        (one_an_orbit, orbits_by_nonzeros, orbits),
+    ):
+        levels = levels_of(found)
+        assert by_nonzeros(shape, unused_inputs=True) == levels
+        assert total(shape, unused_inputs=True) == len(found)
+        for most in (min(levels) - 1, min(levels), min(levels) + 2):
+            cut = {nz: n for nz, n in levels.items() if nz <= most}
+            assert by_nonzeros(shape, most, unused_inputs=True) == cut
+    assert smallest_nonzeros(shape, unused_inputs=True) == masks.nonzeros().min()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "hidden"), [(3, (7, 3, 3)), (4, (3, 4)), (6, (5,)), (16, (2, 2))]
+)
+def test_unused_inputs_are_a_sum_over_the_choices_of_inputs(
+    inputs: int, hidden: tuple[int, ...]
+) -> None:
+    shape = NetShape.from_hidden(hidden, inputs)
+    for by_nonzeros, total in (
+        (eligible_by_nonzeros, eligible_masks),
+        (row_sorted_by_nonzeros, row_sorted_masks),
+        (orbits_by_nonzeros, orbits),
+    ):
+        levels: Counter[int] = Counter()
+        for used in range(1, inputs + 1):
+            for nonzeros, masks in by_nonzeros(NetShape.from_hidden(hidden, used)).items():
+                levels[nonzeros] += math.comb(inputs, used) * masks
+        assert by_nonzeros(shape, unused_inputs=True) == dict(sorted(levels.items()))
+        assert total(shape, unused_inputs=True) == levels.total()
+
+
+@pytest.mark.parametrize("inputs", UNUSED_UP_TO_20)
+def test_unused_inputs_over_all_shapes(inputs: int) -> None:
+    counted = orbits_over_shapes(20, inputs=inputs, unused_inputs=True)
+    assert sum(sum(levels.values()) for levels in counted.values()) == UNUSED_UP_TO_20[inputs]
+    # what may use one input alone exists whatever the others are
+    one = [NetShape.from_hidden(s.hidden, inputs) for s in shapes_up_to(20, inputs=1)]
+    assert list(counted) == one == shapes_up_to(20, inputs=inputs, unused_inputs=True)
+    for shape in one[::7]:
+        assert counted[shape] == orbits_by_nonzeros(shape, 20, unused_inputs=True)
+        assert min(counted[shape]) == smallest_nonzeros(shape, unused_inputs=True)
+
+
+def test_with_one_input_none_can_be_unused() -> None:
+    shape = NetShape.from_hidden((4, 3), 1)
+    assert orbits_by_nonzeros(shape, unused_inputs=True) == orbits_by_nonzeros(shape)
+    assert orbits_over_shapes(16, 2, 1, unused_inputs=True) == orbits_over_shapes(16, 2, 1)
 
 
 @pytest.mark.parametrize("text", SHAPES)

@@ -13,7 +13,6 @@ import pytest
 
 from combsearch.errors import UsageError
 from combsearch.nets import NetBatch
-from combsearch.rng import RunKeys
 from combsearch.studies.checkpoint import Halfway, kept_dense
 from combsearch.studies.dimensionality import training
 from combsearch.studies.dimensionality.config import (
@@ -271,6 +270,6 @@ def test_what_does_not_fit_is_named(
 def test_keys_put_all_seeds_into_one_block() -> None:
     plan = ImpPlan.of(linear(seeds=5))
     keys = plan.keys(plan.load(plan.settings[0]).network)
-    assert isinstance(keys, RunKeys) and len(keys) == 5 and len(set(keys.blocks().tolist())) == 1
+    assert len(keys) == 5 and len(set(keys.blocks().tolist())) == 1
     other = dataclasses.replace(plan.config, seed=1)
     assert (ImpPlan.of(other).keys(plan.load(plan.settings[0]).network).seed) == 1

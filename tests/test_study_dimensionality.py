@@ -168,7 +168,7 @@ def test_images_and_spirals_run_too(
 
 def test_the_sparsest_success_counts_effective_nonzeros() -> None:
     config = SpiralConfig(widths=("4",), dimensions=(2,), targets=(0.9,), seeds=3)
-    columns = {
+    columns: dict[str, Any] = {
         "width": ["4"] * 5, "dimension": [2] * 5, "rewind": [0] * 5, "restart": [0, 0, 1, 1, 2],
         "accuracy": [0.95, 0.91, 0.95, 0.95, 0.5], "status": ["ok"] * 4 + ["ok"],
         "effective": [20, 17, 22, 15, 3],

@@ -122,6 +122,9 @@ def count_options(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             f"--{name}", type=int, default=default, metavar="N", help=f"{text} (default {default})"
         )
+    command.add_argument(
+        "--unused-inputs", action="store_true", help="count masks too that leave inputs unused"
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 

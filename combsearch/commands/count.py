@@ -23,6 +23,7 @@ def count_command(
     width: int = 16,
     depth: int = 3,
     as_json: bool = False,
+    unused_inputs: bool = False,
 ) -> dict[str, Any]:
     """Print the eligible masks of one shape, or the orbits of every shape, by nonzeros.
 
@@ -34,6 +35,7 @@ def count_command(
         width: neurons of the widest hidden layer; not used with ``shape``.
         depth: hidden layers; not used with ``shape``.
         as_json: print one JSON object instead of a table.
+        unused_inputs: count masks too that leave inputs unused.
 
     Returns:
         What ``as_json`` prints.
@@ -49,9 +51,9 @@ def count_command(
         parsed = NetShape.parse(shape, inputs, outputs)
         if max(parsed.hidden) > _WIDEST:
             raise UsageError(f"shape ({parsed}): layers of at most {_WIDEST} neurons are counted")
-        report = _of_shape(parsed, max_nonzeros)
+        report = _of_shape(parsed, max_nonzeros, unused_inputs)
     elif max_nonzeros is not None:
-        report = _over_shapes(max_nonzeros, depth, inputs, outputs, width)
+        report = _over_shapes(max_nonzeros, depth, inputs, outputs, width, unused_inputs)
     else:
         raise UsageError(
             "count needs a shape, such as --shape 7,3,3, or the largest network of any shape,"
@@ -61,16 +63,18 @@ def count_command(
     return report
 
 
-def _of_shape(shape: NetShape, max_nonzeros: int | None) -> dict[str, Any]:
-    _check_reachable(shape, max_nonzeros, f"mask of shape ({shape})")
+def _of_shape(shape: NetShape, max_nonzeros: int | None, unused: bool) -> dict[str, Any]:
+    _check_reachable(shape, max_nonzeros, f"mask of shape ({shape})", unused)
     if max_nonzeros is None:
-        rows = counting.row_sorted_masks(shape)
+        rows = counting.row_sorted_masks(shape, unused_inputs=unused)
     else:
-        rows = sum(counting.row_sorted_by_nonzeros(shape, max_nonzeros).values())
-    levels = counting.orbits_by_nonzeros(shape, max_nonzeros)
+        by_nonzeros = counting.row_sorted_by_nonzeros(shape, max_nonzeros, unused_inputs=unused)
+        rows = sum(by_nonzeros.values())
+    levels = counting.orbits_by_nonzeros(shape, max_nonzeros, unused_inputs=unused)
     return {
         "shape": shape.to_json(),
         **({} if max_nonzeros is None else {"max_nonzeros": max_nonzeros}),
+        **({"unused_inputs": True} if unused else {}),
         "rows": rows,
         "orbits": sum(levels.values()),
         "by_nonzeros": _named(levels),
@@ -78,17 +82,20 @@ def _of_shape(shape: NetShape, max_nonzeros: int | None) -> dict[str, Any]:
 
 
 def _over_shapes(
-    max_nonzeros: int, depth: int, inputs: int, outputs: int, width: int
+    max_nonzeros: int, depth: int, inputs: int, outputs: int, width: int, unused: bool
 ) -> dict[str, Any]:
     narrowest = NetShape.from_hidden((1,) * depth, inputs, outputs)
     layers = f"{depth} hidden layer{'s' if depth > 1 else ''}"
-    _check_reachable(narrowest, max_nonzeros, f"network with {layers}")
-    counted = counting.orbits_over_shapes(max_nonzeros, depth, inputs, outputs, width)
+    _check_reachable(narrowest, max_nonzeros, f"network with {layers}", unused)
+    counted = counting.orbits_over_shapes(
+        max_nonzeros, depth, inputs, outputs, width, unused_inputs=unused
+    )
     levels: Counter[int] = Counter()
     for of_shape in counted.values():
         levels.update(of_shape)
     return {
         "max_nonzeros": max_nonzeros,
+        **({"unused_inputs": True} if unused else {}),
         "shapes": len(counted),
         "orbits": levels.total(),
         "by_nonzeros": _named(levels),
@@ -99,8 +106,8 @@ def _over_shapes(
     }
 
 
-def _check_reachable(shape: NetShape, max_nonzeros: int | None, what: str) -> None:
-    smallest = counting.smallest_nonzeros(shape)
+def _check_reachable(shape: NetShape, max_nonzeros: int | None, what: str, unused: bool) -> None:
+    smallest = counting.smallest_nonzeros(shape, unused_inputs=unused)
     if max_nonzeros is not None and max_nonzeros < smallest:
         raise UsageError(
             f"no {what} has as few as {max_nonzeros} nonzeros, biases counted:"
@@ -116,6 +123,7 @@ def _named(levels: Mapping[int, int]) -> dict[str, int]:
 def _text(report: dict[str, Any]) -> str:
     """A headline, and a line a level."""
     limit = f" of at most {report['max_nonzeros']} nonzeros" if "max_nonzeros" in report else ""
+    limit += ", inputs used or not" if report.get("unused_inputs") else ""
     if "rows" in report:
         hidden = ",".join(map(str, report["shape"][1:-1]))
         head = f"({hidden}): {report['rows']:,} row-sorted masks{limit},"

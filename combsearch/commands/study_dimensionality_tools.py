@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from combsearch.commands.tree import leaf
 from combsearch.errors import UsageError
 
-if TYPE_CHECKING:  # argparse gives the type no public name
+if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Commands: TypeAlias = argparse._SubParsersAction[Any]
+    from combsearch.commands.tree import Commands
+
+_MODULE = "study_dimensionality_tools"
 
 LIMIT = 20_000
 """Points that are used of a file with more: what a minute and 2 GB do for small images."""
@@ -31,21 +34,9 @@ def add_tools(commands: Commands) -> None:
     Their parsers set ``module``, ``function`` and ``parser``, as those of other commands do.
     """
     text = "rank correlation of dimension and weights left, from a table"
-    _correlate_options(_leaf(commands, "correlate", _correlate, text))
+    _correlate_options(leaf(commands, "correlate", _MODULE, _correlate, text))
     text = "maximum-likelihood intrinsic dimension of points or images"
-    _estimate_options(_leaf(commands, "estimate", _estimate, text))
-
-
-def _leaf(
-    commands: Commands, name: str, function: Callable[[argparse.Namespace], None], text: str
-) -> argparse.ArgumentParser:
-    """A command that runs."""
-    description = f"{text[0].upper()}{text[1:]}."
-    leaf: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=description, allow_abbrev=False
-    )
-    leaf.set_defaults(module="study_dimensionality_tools", function=function, parser=leaf)
-    return leaf
+    _estimate_options(leaf(commands, "estimate", _MODULE, _estimate, text))
 
 
 def _correlate_options(correlate: argparse.ArgumentParser) -> None:

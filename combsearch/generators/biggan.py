@@ -238,7 +238,7 @@ def _divided(name: str, tensors: Mapping[str, Tensor]) -> Tensor:
 
 def _forward(shape: BigganShape, w: Mapping[str, Tensor], z: Tensor, y: Tensor) -> Tensor:
     """Images [n, channels, side, side] in -1..1 of z [n, latent] and classes [n]."""
-    chunks = torch.split(z, shape.chunk, 1)  # type: ignore[no-untyped-call]
+    chunks = torch.split(z, shape.chunk, 1)
     embedded = w["shared.weight"][y] if shape.embedding else y
     h = linear(chunks[0], w["linear.weight"], w["linear.bias"])
     h = h.view(len(z), -1, shape.first, shape.first)

@@ -41,7 +41,8 @@ class Certificate:
         weight_nonzeros: without biases.
         effective_nonzeros: without disconnected parameters (``connectivity``).
         counting: ``frontier.KEPT`` when all biases of live neurons are kept, else ``PRUNABLE``.
-        eligible: whether no row and no column of a mask is 0, as in the enumeration.
+        eligible: whether no row and no column of a mask is 0, as in the enumeration; False
+            too where only inputs are unused.
         correct_float32, correct_float64: points classified right.
         undecided: points whose float32 class may depend on the order of additions.
         stated: what the file says about itself.

@@ -92,10 +92,11 @@ def _trial_name(plan: MaskPlan) -> str:
 
 def _space(plan: MaskPlan) -> str:
     config = plan.config
+    inputs = ", inputs used or not" if config.unused_inputs else ""
     if isinstance(config, ExhaustConfig):
-        return f"all shapes, {config.depth} hidden layers of up to {config.width}"
+        return f"all shapes, {config.depth} hidden layers of up to {config.width}{inputs}"
     start = ", one initialisation" if plan.fixed else ""
-    return f"shape ({config.shape}), symmetry {plan.symmetry}{start}"
+    return f"shape ({config.shape}), symmetry {plan.symmetry}{start}{inputs}"
 
 
 def successful_masks(rows: pa.Table, target: float) -> dict[int, int]:

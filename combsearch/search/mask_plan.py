@@ -217,7 +217,8 @@ class MaskPlan:
     def piece_masks(self, segment: Segment, ranks: range) -> MaskBatch:
         """The masks of these ranks, in canonical form where orbits are reduced."""
         config = self.config
-        space = mask_space(segment.shape, self.symmetry, config.max_nonzeros or None)
+        most, unused = config.max_nonzeros or None, config.unused_inputs
+        space = mask_space(segment.shape, self.symmetry, most, unused_inputs=unused)
         local = segment.local - segment.rank
         masks = space.masks(ranks.start + local, ranks.stop + local)
         return canonical_form(masks) if self.symmetry == "full" else masks
@@ -276,9 +277,10 @@ def _one_shape(
             initial = load_network(config.init)
             check_initial(initial, shape)
         symmetry = "rows" if symmetry == "full" else symmetry
-    _check_budget(config.max_nonzeros, smallest_nonzeros(shape), f"shape ({shape})")
+    _check_budget(config, shape, f"shape ({shape})")
+    most, unused = config.max_nonzeros or None, config.unused_inputs
     with blame("shape"):
-        space = mask_space(shape, symmetry, config.max_nonzeros or None)
+        space = mask_space(shape, symmetry, most, unused_inputs=unused)
     levels = {n: count for n, count in space.levels().items() if n >= config.min_nonzeros}
     if not levels:
         raise SettingError(
@@ -297,11 +299,12 @@ def _one_shape(
 
 def _all_shapes(config: ExhaustConfig, task: Task) -> tuple[Segment, ...]:
     outputs = 1 if task.classes == 2 else task.classes
-    least = smallest_nonzeros(NetShape.from_hidden((1,) * config.depth, task.inputs, outputs))
-    _check_budget(config.max_nonzeros, least, f"a network of {config.depth} hidden layers")
+    narrowest = NetShape.from_hidden((1,) * config.depth, task.inputs, outputs)
+    _check_budget(config, narrowest, f"a network of {config.depth} hidden layers")
     counts = orbits_over_shapes(
-        config.max_nonzeros, config.depth, task.inputs, outputs, config.width
-    )
+        config.max_nonzeros, config.depth, task.inputs, outputs, config.width,
+        unused_inputs=config.unused_inputs,
+    )  # fmt: skip
     by_level: dict[int, list[tuple[NetShape, int, int]]] = {}
     for shape in sorted(counts, key=lambda s: s.widths):
         local = 0
@@ -325,10 +328,13 @@ def level_restarts(config: ExhaustConfig, masks: int) -> int:
     return restarts // POOL * POOL if restarts > POOL else restarts
 
 
-def _check_budget(max_nonzeros: int, least: int, what: str) -> None:
-    if 0 < max_nonzeros < least:
+def _check_budget(config: MaskConfig, shape: NetShape, what: str) -> None:
+    """Refuse a last level that no mask of ``shape`` reaches down to; ``what`` names it."""
+    least = smallest_nonzeros(shape, unused_inputs=config.unused_inputs)
+    if 0 < config.max_nonzeros < least:
+        used = ", and one input is used" if config.unused_inputs else ""
         raise SettingError(
-            f"max_nonzeros is {max_nonzeros}, {what} needs at least {least}:"
-            " every neuron keeps an input, an output and its bias",
+            f"max_nonzeros is {config.max_nonzeros}, {what} needs at least {least}:"
+            f" every neuron keeps an input, an output and its bias{used}",
             "max_nonzeros",
         )

@@ -52,5 +52,7 @@ class _Ready(Iterator[Shard]):
         free = np.flatnonzero(~self._given & ready)
         if not len(free):
             raise StopIteration
-        self._given[free[0]] = True
-        return self._shards[free[0]]
+        place = int(free[0])
+        self._given[place] = True
+        shard: Shard = self._shards[place]
+        return shard
