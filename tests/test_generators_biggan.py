@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 
 from combsearch.errors import UsageError
 from combsearch.generators import load_generator
+from combsearch.generators.biggan import BigganShape
+from combsearch.generators.biggan import expected_shapes as biggan_shapes
+from combsearch.generators.biggan_deep import DeepShape
+from combsearch.generators.biggan_deep import expected_shapes as deep_shapes
 
 WIDTHS = (16, 8, 8)
 CLASSES, EMBEDDING, CHUNK, FIRST = 5, 6, 4, 2
@@ -334,6 +339,22 @@ def test_no_images_are_an_empty_array(tmp_path: Path) -> None:
     generator = load_generator(tmp_path / "g.pt")
     none = generator.images(np.zeros((0, generator.latent), np.float32), np.zeros(0, np.int64))
     assert none.shape == (0, 3, 8, 8)
+
+
+def test_the_published_sizes_have_the_published_numbers_of_parameters() -> None:
+    """BigGAN at 128 pixels, 96 channels a unit; BigGAN-deep at 128 pixels, 128 a unit."""
+    widths = tuple(96 * unit for unit in (16, 16, 8, 4, 2, 1))
+    shape = BigganShape(1000, 128, 20, True, 4, widths, frozenset({3}), 3)
+    sizes = {n: math.prod(s) for n, s in biggan_shapes(shape).items() if "stored" not in n}
+    assert sum(sizes.values()) == 70_433_988
+    assert (shape.latent, shape.side) == (120, 128)
+    units = (16, 16, 16, 16, 8, 8, 4, 4, 2, 2, 1)
+    blocks = [(128 * a, 32 * a, 128 * b) for a, b in itertools.pairwise(units)]
+    deep = DeepShape(1000, 128, 128, 51, (*blocks[:8], (256,), *blocks[8:]))
+    trained = {n: s for n, s in deep_shapes(deep).items() if not n.endswith(("_u", "_v"))}
+    sizes = {n: math.prod(s) for n, s in trained.items() if "running" not in n}
+    assert round(sum(sizes.values()) / 1e6, 1) == 50.4
+    assert (deep.latent, deep.side) == (128, 128)
 
 
 CHANGES: list[tuple[type[nn.Module], str, Any, str]] = [

@@ -85,6 +85,24 @@ def run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def export_options(command: argparse.ArgumentParser) -> None:
+    """A run, and the file that its rows go to."""
+    run_options(command)
+    command.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="file to write, ending in .parquet"
+    )
+
+
+def published_options(command: argparse.ArgumentParser) -> None:
+    """Files of published rows, and where figures of them go."""
+    command.add_argument("files", metavar="FILE", nargs="+", help="files that export wrote")
+    command.add_argument(
+        "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
+    )
+    command.add_argument("--format", choices=("png", "pdf"), default="png")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def compare_options(command: argparse.ArgumentParser) -> None:
     """Those of ``compare``."""
     command.add_argument(

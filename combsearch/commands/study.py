@@ -9,7 +9,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from combsearch.commands.arguments import run_options
+from combsearch.commands.arguments import export_options, published_options
 from combsearch.commands.settings import command_settings
 from combsearch.commands.study_dimensionality_arguments import add_dimensionality
 from combsearch.commands.tree import actions, group, leaf, runs
@@ -31,7 +31,7 @@ def add_studies(commands: Commands) -> None:
     text = "PQ index and Gini of a vector, and how many of its entries must stay"
     _index_options(leaf(pqi, "index", "study_pqi", _pqi_index, text))
     text = "the rows of a run, without masks, in one file to publish"
-    _export_options(leaf(pqi, "export", "study_pqi_runs", _pqi_export, text))
+    export_options(leaf(pqi, "export", "study_pqi_runs", _pqi_export, text))
     text = "figures of published rows"
     _plot_options(leaf(pqi, "plot", "study_pqi_runs", _pqi_plot, text))
     add_dimensionality(names)
@@ -49,24 +49,12 @@ def _index_options(index: argparse.ArgumentParser) -> None:
     index.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _export_options(export: argparse.ArgumentParser) -> None:
-    run_options(export)
-    export.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="file to write, ending in .parquet"
-    )
-
-
 def _plot_options(plot: argparse.ArgumentParser) -> None:
-    plot.add_argument("files", metavar="FILE", nargs="+", help="files that export wrote")
-    plot.add_argument(
-        "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
-    )
-    plot.add_argument("--format", choices=("png", "pdf"), default="png")
+    published_options(plot)
     plot.add_argument(
         "--bound", action="append", default=[], metavar="TARGET:TRAINED:EXISTS",
         help="draw all files beside the fewest nonzeros that a search found (repeat for targets)",
     )  # fmt: skip
-    plot.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _pqi(given: argparse.Namespace) -> None:

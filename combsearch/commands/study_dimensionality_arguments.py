@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
-from combsearch.commands.arguments import run_options
+from combsearch.commands.arguments import export_options, published_options
 from combsearch.commands.settings import command_settings
 from combsearch.commands.study_dimensionality_tools import add_tools
 from combsearch.commands.study_generator import add_generator
@@ -34,26 +34,17 @@ def add_dimensionality(studies: Commands) -> None:
     add_tools(names)
     add_generator(names)
     text = "the rows of a run, without masks, in one file to publish"
-    export = leaf(names, "export", "study_dimensionality_runs", _export, text)
-    run_options(export)
-    export.add_argument(
-        "-o", "--output", metavar="FILE", required=True, help="file to write, ending in .parquet"
-    )
+    export_options(leaf(names, "export", "study_dimensionality_runs", _export, text))
     text = "figures of published rows, and of all experiments side by side"
     _plot_options(leaf(names, "plot", "study_dimensionality_runs", _plot, text))
 
 
 def _plot_options(plot: argparse.ArgumentParser) -> None:
-    plot.add_argument("files", metavar="FILE", nargs="+", help="files that export wrote")
-    plot.add_argument(
-        "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
-    )
-    plot.add_argument("--format", choices=("png", "pdf"), default="png")
+    published_options(plot)
     plot.add_argument(
         "--paper", action="append", default=[], metavar="EXPERIMENT:TABLE.csv",
         help="values to draw beside, columns group, dimension, mean, spread (repeat to add)",
     )  # fmt: skip
-    plot.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _run(experiment: str, given: argparse.Namespace) -> None:

@@ -12,10 +12,9 @@ import pyarrow as pa
 
 from combsearch import fields
 from combsearch.commands.output import say
-from combsearch.commands.running import seconds_since
+from combsearch.commands.study_status import some_rows, status, status_text
 from combsearch.dimension_rows import SHOWN
 from combsearch.errors import UsageError
-from combsearch.progress import duration
 from combsearch.runfile import identity_digest
 from combsearch.store import RunStore, write_bytes
 from combsearch.studies.dimensionality.config import CONFIGS, ImpConfig
@@ -50,23 +49,17 @@ def dimensionality_status(store: RunStore) -> dict[str, Any]:
     """What of a study is done and what is left, as JSON."""
     config = saved_config(store)
     report = make_report(config, store.read(SHOWN), whole_rows(config), store.root)
-    return {**report, "command": "status", "seconds_since_last_shard": seconds_since(store)}
+    return status(store, report)
 
 
 def dimensionality_status_text(report: dict[str, Any]) -> str:
     """The status for a reader."""
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
-    lines = [f"{report['run_folder']}: {state}"]
-    if report["seconds_since_last_shard"] is not None:
-        lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")
-    return "\n".join([*lines, report_text(report)])
+    return status_text(report, report_text)
 
 
 def dimensionality_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     """Draw the figures of a run, as far as it is; their paths."""
-    rows = store.read(SHOWN)
-    if not len(rows):
-        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
+    rows = some_rows(store, SHOWN, "draw")
     return draw_rows(saved_config(store), rows, output, suffix)
 
 
@@ -84,9 +77,7 @@ def write_tables(config: ImpConfig, rows: pa.Table, folder: Path) -> list[Path]:
 
 def export_rows(store: RunStore, output: str) -> dict[str, Any]:
     """Write the rows of a run, without masks, to one file."""
-    config, rows = saved_config(store), store.read(SHOWN)
-    if not len(rows):
-        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to export")
+    config, rows = saved_config(store), some_rows(store, SHOWN, "export")
     facts = {"identity": identity_digest(store.identity), "trainer": store.identity["trainer"]}
     publish(rows, config, facts, Path(output))
     return {"command": "study dimensionality export", "rows": len(rows), "file": output}

@@ -12,22 +12,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from combsearch.commands.output import say
+from combsearch.commands.tree import group, leaf
 from combsearch.errors import UsageError
 
-if TYPE_CHECKING:  # argparse gives the type no public name
+if TYPE_CHECKING:
+    from combsearch.commands.tree import Commands
     from combsearch.generators.gan_training import GanConfig
-
-    Commands: TypeAlias = argparse._SubParsersAction[Any]
 
 
 def add_generator(commands: Commands) -> None:
     """Add ``generator`` with its commands to the commands of a study."""
     text = "class-conditional generators, whose images have a known latent dimension"
-    group = _parser(commands, "generator", text)
-    names = group.add_subparsers(metavar="COMMAND", dest="generator_command", required=True)
+    names = group(commands, "generator", "COMMAND", text)
     text = "train a small GAN on an image data set, a stand-in for the weights of a large one"
     _train_options(_leaf(names, "train", _train, text))
     text = "draw samples by class, or the same samples by latent dimension"
@@ -166,17 +165,8 @@ def generator_images_command(
 def _leaf(
     commands: Commands, name: str, function: Callable[[argparse.Namespace], None], text: str
 ) -> argparse.ArgumentParser:
-    leaf = _parser(commands, name, text)
-    leaf.set_defaults(module="study_generator", function=function, parser=leaf)
-    leaf.add_argument("--json", action="store_true", help="print one JSON object")
-    return leaf
-
-
-def _parser(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
-    description = f"{text[0].upper()}{text[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=description, allow_abbrev=False
-    )
+    parser = leaf(commands, name, "study_generator", function, text)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 

@@ -13,11 +13,10 @@ import pyarrow as pa
 
 from combsearch import fields
 from combsearch.commands.output import say
-from combsearch.commands.running import seconds_since
 from combsearch.commands.study_pqi_report import make_report, report_text
+from combsearch.commands.study_status import some_rows, status, status_text
 from combsearch.errors import UsageError
 from combsearch.pqi_rows import SHOWN
-from combsearch.progress import duration
 from combsearch.runfile import identity_digest
 from combsearch.store import RunStore
 from combsearch.studies.pqi.config import PqiConfig
@@ -45,24 +44,17 @@ def saved_config(store: RunStore) -> PqiConfig:
 
 def pqi_status(store: RunStore) -> dict[str, Any]:
     """What of a study is done and what is left, as JSON."""
-    report = make_report(saved_config(store), store.read(SHOWN), store.root)
-    return {**report, "command": "status", "seconds_since_last_shard": seconds_since(store)}
+    return status(store, make_report(saved_config(store), store.read(SHOWN), store.root))
 
 
 def pqi_status_text(report: dict[str, Any]) -> str:
     """The status for a reader."""
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
-    lines = [f"{report['run_folder']}: {state}"]
-    if report["seconds_since_last_shard"] is not None:
-        lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")
-    return "\n".join([*lines, report_text(report)])
+    return status_text(report, report_text)
 
 
 def pqi_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     """Draw the figures of a run, as far as it is; their paths."""
-    rows = store.read(SHOWN)
-    if not len(rows):
-        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
+    rows = some_rows(store, SHOWN, "draw")
     return _some(draw_rows(saved_config(store), rows, output, suffix), str(store.root))
 
 
@@ -81,9 +73,7 @@ def draw_rows(config: PqiConfig, rows: pa.Table, folder: Path, suffix: str = "pn
 
 def export_rows(store: RunStore, output: str) -> dict[str, Any]:
     """Write the rows of a run, without masks, to one file."""
-    config, rows = saved_config(store), store.read(SHOWN)
-    if not len(rows):
-        raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to export")
+    config, rows = saved_config(store), some_rows(store, SHOWN, "export")
     facts = {"identity": identity_digest(store.identity), "trainer": store.identity["trainer"]}
     publish(rows, config, facts, Path(output))
     return {"command": "study pqi export", "rows": len(rows), "file": output}

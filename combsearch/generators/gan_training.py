@@ -53,7 +53,7 @@ class GanConfig:
     """
 
     data: str = "fashion-mnist"
-    steps: int = 4000
+    steps: int = 6000
     latent: int = 128
     batch: int = 64
     rate: float = 4e-4

@@ -17,7 +17,6 @@ from combsearch.rng import as_philox_key, epoch_order, mix64, philox4x32, text_k
 from combsearch.tasks.base import MAX_CLASSES, Task
 from combsearch.tasks.images.image_set import ImageSet
 
-SPLITS = ("train", "test")
 _AT_ONCE = 1000  # images: bounds what latent vectors and a generator's maps take
 
 
@@ -48,7 +47,11 @@ def generated_set(
 def generated_split(
     generator: Generator, dimension: int, count: int, seed: int, split: str
 ) -> tuple[U8, U8]:
-    """One of the ``SPLITS``: x uint8 [count, channels, height, width], y uint8 [count]."""
+    """One half of ``generated_set``: x uint8 [count, channels, height, width], y uint8 [count].
+
+    Args:
+        split: ``train`` or ``test``; another name gives other images.
+    """
     if generator.classes > MAX_CLASSES:
         raise UsageError(
             f"generator {generator.name!r} has {generator.classes} classes, a task at most"
