@@ -15,7 +15,9 @@ after ``rewind`` steps, and prunes the smallest weights of the result.
     restart          int32          number of the seed, from 0
     accuracy         float64        on test points, after the last step of the round
     status           string         "ok" or "diverged": after the last step it was not finite
-    weights          int64          prunable weights of the dense network
+    weights          int64          weights that rounds may prune, of the dense network; those of
+                                    layers that are kept whole count nowhere but in effective
+                                    and nonzeros
     kept             int64          of them in this round's training
     left             int64          of them after its pruning
     nonzeros         int64          weights and biases kept, as the search counts them; -1 for

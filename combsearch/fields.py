@@ -47,9 +47,9 @@ def check_types(config: Any) -> None:
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
         if not _same_type(value, spec.default):
-            kind = type(spec.default).__name__
             raise UsageError(
-                f"{type(config).__name__}: {spec.name} is {value!r}, it must be {_KINDS[kind]}"
+                f"{type(config).__name__}: {spec.name} is {value!r}, it must be"
+                f" {_kind(spec.default)}"
             )
 
 
@@ -61,6 +61,15 @@ _KINDS = {
     "tuple": "a list",
     "Schedule": "a Schedule",
 }
+_ITEMS = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+def _kind(default: Any) -> str:
+    """What a value must be, such as ``"a list of whole numbers"``."""
+    items = ""
+    if isinstance(default, tuple):
+        items = f" of {_ITEMS.get(type(default[0]), 'such items')}"
+    return _KINDS[type(default).__name__] + items
 
 
 def _same_type(value: Any, default: Any) -> bool:

@@ -168,6 +168,7 @@ def test_a_certificate_says_what_the_network_is(tmp_path: Path) -> None:
         masks.weight_nonzeros()[0],
     )
     assert (found.counting, found.eligible) == (KEPT, bool(masks.eligible()[0]))
+    assert found.eligible_unused_inputs == bool(masks.eligible(unused_inputs=True)[0])
     assert (found.shape, found.points, found.task) == ((2, 5, 4, 3, 1), 400, "cloud")
     assert (found.stated, found.disagreements) == ({}, ())
     assert found.found() == Found(
@@ -288,6 +289,39 @@ def test_the_command_reports_as_json_and_as_text(tmp_path: Path, capsys: Capture
     text = capsys.readouterr().out
     assert f"nonzeros             {report['nonzeros']} (" in text
     assert "what it states       holds" in text and "reaches 0.01         yes" in text
+
+
+@pytest.mark.parametrize(
+    ("layer", "place", "text", "eligible"),
+    [
+        (0, (slice(None), 1), "biases kept; some inputs are not used", True),
+        (1, (slice(None), 1), "; the mask is not eligible: a neuron has no weight in or", False),
+        (0, 0, "; the mask is not eligible: a neuron has no weight in or none out", False),
+    ],
+)
+def test_an_unused_input_is_told_from_a_mask_that_is_not_eligible(
+    tmp_path: Path, capsys: Capture, layer: int, place: Any, text: str, eligible: bool
+) -> None:
+    nets, path = make_nets("3,3"), tmp_path / "net.npz"
+    for arrays in (nets.masks, nets.params):
+        for values in arrays.values():
+            values[values == 0] = 1
+        arrays[f"weight{layer}"][0][place] = 0
+    save_network(path, nets)
+    report = certify_command(str(path), "xor", None, False)
+    assert (report["eligible"], report["eligible_unused_inputs"]) == (False, eligible)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("counting")]
+    assert text in line
+
+
+def test_an_embedded_spiral_is_built_in(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    save_network(path, make_nets(), about={"task": "spiral_linear_2"})
+    report = certify_command(str(path), None, None, True)
+    assert (report["task"], report["points"]) == ("spiral_linear_2", 49_982)
+    save_network(path, make_nets(), about={"task": "spiral_linear_99"})
+    with pytest.raises(UsageError, match="embedded in 2 to 16 dimensions, not 99"):
+        certify_command(str(path), None, None, True)
 
 
 def test_a_lie_ends_with_4_and_a_missed_target_with_1(tmp_path: Path, capsys: Capture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,14 +129,21 @@ def test_a_run_that_is_not_finished_goes_on_with_the_command(
 
 
 def test_a_command_that_was_cut_off_goes_on_halfway(
-    script: Scripts, wanted: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    script: Scripts, wanted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def inside(folder: str) -> list[str]:
+        found = [path for path in Path(folder).rglob("*.npz") if path.parent.name != folder]
+        assert all(len(path.parts) == 4 for path in found)  # no deeper than files may come back
+        return sorted("/".join(path.parts[2:]) for path in found)
+
     before = VmapTrainer.fit
     seen: list[int] = []
 
     def killed(trainer: VmapTrainer, *given: Any) -> Any:
         seen.append(given[4].start)
-        if len(seen) == 5:  # two dense epochs, weights to rewind to, an epoch of round 1
+        if (
+            len(seen) == 5 and not Path("b").exists()
+        ):  # two dense epochs, weights to rewind to, an epoch of round 1
             raise KeyboardInterrupt
         return before(trainer, *given)
 
@@ -144,13 +152,13 @@ def test_a_command_that_was_cut_off_goes_on_halfway(
     steps = "combsearch.studies.dimensionality.training.epochs_of_segment"
     monkeypatch.setattr(steps, lambda _: 1)
     with pytest.raises(KeyboardInterrupt):
-        rounds(script, "a", "--halfway=half")
+        rounds(script, "a", "--halfway=a")
     Path("a/.combsearch-00000000-1-00000000.tmp").write_bytes(b"half of a file")
-    kept = [path.name for path in Path("half").rglob("*.npz")]
-    assert sorted(kept) == ["0-1-1.npz", "0-1.npz"], (kept, seen)
-    monkeypatch.setattr(VmapTrainer, "fit", before)
-    rounds(script, "b", "--from=a", "--halfway=half")
-    assert sorted(path.name for path in Path("half").rglob("*.npz")) == ["0-1.npz", "0-3.npz"]
+    assert inside("a") == ["dense/0-1.npz", "halfway/0-1-1.npz"]
+    shutil.copytree("a", "b")  # what came back is where the next command begins, as in gpu.md
+    rounds(script, "b", "--halfway=b")
+    assert seen[:6] == [0, 3, 0, 1, 3, 3]  # of epochs of 3 steps: the last is taken up again
+    assert inside("b") == ["dense/0-1.npz", "dense/0-3.npz"]
     rounds(script, "b", setting=1)
     collect(script, "a", "b")
     assert digest_of(Path("run")) == digest_of(wanted)
@@ -189,7 +197,7 @@ def test_what_is_not_there_is_named(
     rounds(script, "b", "--from=a", code=2)
     assert "--from a has no rounds of setting 0; name folders" in error(capsys)
     rounds(script, "b", "--network=resnet81", code=2)
-    assert "unknown network 'resnet81'" in error(capsys)
+    assert "network 'resnet81x2': depth is 81" in error(capsys)
     for words in (["none"], ["a"], ["a/none.npz"]):
         collect(script, *words, code=2)
         assert "no" in error(capsys)
@@ -241,6 +249,26 @@ def test_pieces_of_the_other_study_are_none(script: Scripts, capsys: Capture) ->
     assert "holds no rounds of a setting" in error(capsys)
 
 
+def test_generated_images_need_their_generator(
+    script: Scripts, root: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = root / "results" / "dimensionality" / "generator" / "generator.safetensors"
+    shutil.copy(source, "there.safetensors")
+    words = ("intrinsic", "--network=mlp", "--widths=2", "--dimensions=3", "--points=20",
+             "--test-points=10", "--rounds=1", "--seeds=2", "--epochs=1", "--batch-size=10",
+             "--rewinds=0", "--generator=there.safetensors", "--out=a")  # fmt: skip
+    assert script("gpu").main(words) == 0
+    capsys.readouterr()
+    collect(script, "a", code=2)
+    assert "--generator FILE" in error(capsys)
+    Path("there.safetensors").rename("here.safetensors")  # where it lies does not count
+    collect(script, "a", "--generator=here.safetensors")
+    assert "4 rows, 2 seeds" in capsys.readouterr().out
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert script("gpu").main(words) == 2
+    assert "--generator there.safetensors: the library safetensors" in error(capsys)
+
+
 def test_settings_are_numbered_widths_first(monkeypatch: pytest.MonkeyPatch) -> None:
     config = ExtrinsicConfig(widths=("2", "3"), dimensions=(4, 8), rewinds=(0,), batch_size=2)
     found = [(setting.width, setting.dimension) for setting in ImpPlan.of(config).settings]
@@ -258,7 +286,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 sys.path.insert(0, {scripts!r})
 import gpu
-sys.exit(gpu.main(sys.argv[1:]))
+sys.exit(max(gpu.main(words) for words in {commands!r}))
 """
 ABSENT = (
     "numba", "llvmlite", "pyarrow", "scipy", "joblib", "rich", "matplotlib", "safetensors",
@@ -268,16 +296,20 @@ LINEAR = ("task", "--widths=6x5", "--inputs=8", "--latent=6", "--dimensions=6", 
           "--trainer=vmap")  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [SMALL, LINEAR])
-def test_pytorch_and_numpy_are_enough(words: tuple[str, ...], root: Path) -> None:
-    code = BARE.format(absent=set(ABSENT), scripts=str(root / "results" / "dimensionality"))
+def test_pytorch_and_numpy_are_enough(root: Path) -> None:
+    code = BARE.format(
+        absent=set(ABSENT),
+        scripts=str(root / "results" / "dimensionality"),
+        commands=[[*SMALL, "--out=a"], [*LINEAR, "--out=b"]],
+    )
     found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *words],
+        [sys.executable, "-W", "error", "-c", code],
         env={**os.environ, "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["complete"]
-    assert len(os.listdir("out")) == 1
+    assert [json.loads(line)["complete"] for line in found.stdout.splitlines()] == [True, True]
+    assert os.listdir("a") == ["setting-0.rounds-000-002.npz"]
+    assert os.listdir("b") == ["setting-0.rounds-000-001.npz"]

@@ -82,6 +82,12 @@ def test_batches_cover_all_rows_and_round_to_the_nearest_level() -> None:
     assert seen == [(4, [0, 1, 2, 3]), (2, [4, 5])]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(UsageError, match="makes pixels that are not finite"):
+        list(in_batches(np.full((3, 1), value, np.float32), np.arange(3), 2, lambda z, _: z))
+
+
 def test_latent_vectors_are_standard_normal_and_independent() -> None:
     z = latent_vectors(3, "train", 0, 4000, 33).astype(np.float64)
     assert z.shape == (4000, 33)
@@ -228,7 +234,13 @@ def test_a_class_sheet_of_many_classes_shows_some() -> None:
 
 
 def test_an_empty_sheet_is_refused() -> None:
-    with pytest.raises(UsageError, match="0 images on a sheet"):
-        class_sheet(LINEAR, 0, 0)
+    for columns in (0, -3, 101):
+        with pytest.raises(UsageError, match=f"sheet of {columns} columns, .* 1 to 100"):
+            class_sheet(LINEAR, columns, 0)
+        with pytest.raises(UsageError, match=f"sheet of {columns} columns, .* 1 to 100"):
+            dimension_sheet(LINEAR, columns, 0, [3])
+    for seed in (-1, 2**64):
+        with pytest.raises(UsageError, match=f"seed is {seed}, "):
+            class_sheet(LINEAR, 2, seed)
     with pytest.raises(UsageError, match="no dimensions"):
         dimension_sheet(LINEAR, 3, 0, [])

@@ -369,7 +369,14 @@ CHANGES: list[tuple[type[nn.Module], str, Any, str]] = [
         r"blocks.1.0.conv2.weight has shape \[8, 9, 3, 3\], expected \[8, 8, 3, 3\]",
     ),
     (Oracle, "linear.weight", (7, 4), "linear.weight has 7 rows, no square map of 16 channels"),
-    (Oracle, "linear.weight", (64,), r"linear.weight has shape \[64\], not 2 axes"),
+    (Oracle, "linear.weight", (64,), r"linear.weight has shape \[64\], expected 2 axes"),
+    (
+        Oracle,
+        "blocks.0.0.bn1.gain.weight",
+        (16, 0),
+        r"blocks.0.0.bn1.gain.weight has shape \[16, 0\], expected 2 axes, none of them empty",
+    ),
+    (Oracle, f"blocks.{'9' * 5000}.0.x", (2,), r"9999.0.x \[2\] is unexpected"),
     (Oracle, "linear.u0", (1, 3), r"linear.u0 has shape \[1, 3\], expected \[1, 64\]"),
     (Oracle, "extra.weight", (2,), r"extra.weight \[2\] is unexpected"),
     (DeepOracle, "embeddings.weight", None, "embeddings.weight is missing"),
@@ -386,6 +393,19 @@ CHANGES: list[tuple[type[nn.Module], str, Any, str]] = [
         r"generator.bn.bias has shape \[5\], expected \[4\]",
     ),
     (DeepOracle, "generator.more", (2,), r"generator.more \[2\] is unexpected"),
+    (
+        DeepOracle,
+        "generator.layers.1.conv_0.weight_orig",
+        (4, 12, 1, 1),
+        r"layers.1.conv_0.weight_orig has shape \[4, 12, 1, 1\], expected \[4, 16, 1, 1\]",
+    ),
+    (
+        DeepOracle,
+        "generator.layers.1.conv_3.weight_orig",
+        (32, 4, 1, 1),
+        "layers.1.conv_3.weight_orig has 32 filters, expected at most 16",
+    ),
+    (DeepOracle, "generator.gen_z.weight_orig", (40, 12), "weight_orig has 40 rows, expected a mu"),
     (DeepOracle, "embeddings.weight", (12, 5), "weight_orig has 12 columns, more than the 12"),
 ]
 

@@ -108,7 +108,11 @@ def test_sizes_that_make_no_network_are_refused(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"rate": -1.0}, {"batch": 0}, {"seed": -1}, {"precision": "half"}]
+    "change",
+    [
+        *({"steps": 0}, {"steps": 10**12}, {"batch": 0}, {"batch": 5000}, {"latent": 10**10}),
+        *({"rate": -1.0}, {"rate": float("inf")}, {"seed": -1}, {"precision": "half"}),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
     [(name, value)] = change.items()
@@ -278,6 +282,22 @@ def test_a_damaged_checkpoint_is_told(content: bytes, tmp_path: Path) -> None:
         run_training(dots(), CONFIG, output)
 
 
+def test_a_training_that_diverges_writes_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "g.safetensors"
+    start_of = training.start
+
+    def spoiled(*given: Any) -> GanState:
+        state = start_of(*given)
+        state.maker.up1.weight.data[0, 0, 0, 0] = 1e9  # finite, but not in 16 bits
+        return state
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("combsearch.generators.training_run.start", spoiled)
+        with pytest.raises(UsageError, match=r"has diverged \(up1.weight .* too high; try 0.0001"):
+            run_training(dots(), CONFIG, output)
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_safetensors_are_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"g.npz must end in .safetensors"):
         run_training(dots(), CONFIG, tmp_path / "g.npz")
@@ -288,6 +308,18 @@ def test_only_safetensors_are_written(tmp_path: Path) -> None:
     [
         ({"shape": {"latent": 6}}, "says it is a combsearch small GAN 1, but its facts are not"),
         ({"about": 3}, "its facts are not"),
+        *(
+            ({"shape": {**dataclasses.asdict(SHAPE), name: value}}, message)
+            for name, value, message in (
+                ("latent", 6.0, r"facts are not \(latent is 6.0, expected whole numbers"),
+                ("latent", True, r"facts are not \(latent is True"),
+                ("latent", 10**12, r"linear.weight has shape .*, expected \[256, 1000000000002\]"),
+                ("latent", 2**63, "no network has the sizes SmallShape"),
+                ("side", 4 * 10**12, "linear.weight has shape|no network has the sizes"),
+                ("widths", [64, 32], r"facts are not \(widths are 2, expected 3"),
+                ("critic", [32, 64.0, 128], r"facts are not \(critic is"),
+            )
+        ),
         ({"shape": {**dataclasses.asdict(SHAPE), "side": 30}}, "side of 4, 8, .., not 30"),
         (
             {"shape": {**dataclasses.asdict(SHAPE), "latent": 7}},

@@ -76,6 +76,22 @@ def test_what_is_no_generator_is_told(held: Any, message: str, tmp_path: Path) -
         load_generator(tmp_path / "file.pt")
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(2).to_sparse(),
+        torch.zeros(1).expand(10**13, 4),
+        torch.zeros(3, device="meta"),
+    ],
+)
+def test_a_tensor_whose_numbers_are_not_there_is_named(
+    tensor: torch.Tensor, tmp_path: Path
+) -> None:
+    torch.save({"a": torch.ones(2), "b": tensor}, tmp_path / "file.pt")
+    with pytest.raises(UsageError, match=r"file.pt: b \[.*\] does not hold a number for every"):
+        read_weights(tmp_path / "file.pt")
+
+
 def test_safetensors_of_something_else_are_told(tmp_path: Path) -> None:
     save_file({"weight0": torch.ones(2)}, tmp_path / "a.safetensors", {"combsearch": "[1]"})
     with pytest.raises(UsageError, match=r"holds no generator that is known.*here is weight0"):

@@ -11,7 +11,8 @@ import naive_imp
 import numpy as np
 import pytest
 
-from combsearch.errors import UsageError
+from combsearch.cli import main
+from combsearch.errors import RunMismatchError, UsageError
 from combsearch.nets import NetBatch
 from combsearch.studies.checkpoint import Halfway, kept_dense
 from combsearch.studies.dimensionality import training
@@ -35,6 +36,12 @@ from combsearch.studies.dimensionality.work import all_shards, imp_course, place
 from combsearch.studies.masks import unpack
 
 PIECES = Path(__file__).parent / "image_files"
+
+
+class Own:
+    """A trainer of a user's."""
+
+    name = "own"
 
 
 def linear(**changes: Any) -> LinearConfig:
@@ -225,7 +232,12 @@ def test_small_mlps_are_trained_by_the_sparse_kernel() -> None:
         (LinearConfig, {"share": 1.0}, ("share", "1", "between 0 and 1")),
         (LinearConfig, {"rewinds": (-1,)}, ("rewinds", "-1")),
         (LinearConfig, {"tolerances": (-0.1,)}, ("tolerances", "-0.1")),
+        (LinearConfig, {"tolerances": (1.0,)}, ("tolerances", "1.0", "below 1")),
+        (LinearConfig, {"rounds": 10**11}, ("rounds", "100000000000", "at most 10000")),
         (LinearConfig, {"dimensions": ()}, ("no dimensions",)),
+        (LinearConfig, {"dimensions": (2.0,)}, ("dimensions", "2.0", "a list of whole numbers")),
+        (SpiralConfig, {"targets": ()}, ("no targets",)),
+        (ExtrinsicConfig, {"dimensions": (32, 10**23)}, ("dimensions", str(10**23), "4096")),
         (SpiralConfig, {"embedding": "round"}, ("'round'", "linear, distractors, both")),
         (SpiralConfig, {"dimensions": (2, 17)}, ("17", "2 to 16")),
         (SpiralConfig, {"targets": (1.5,)}, ("targets", "1.5")),
@@ -245,6 +257,9 @@ def test_bad_settings_are_named(
     ("config", "words"),
     [
         (linear(widths=("5x",)), ("'5x'", "256x128")),
+        (linear(widths=("9" * 5000,)), ("widths", "256x128")),
+        (images(dimensions=(8, 1)), ("1 x 1", "from 4 up")),
+        (linear(trainer=f"{__name__}:Own"), ("'own'", "vmap")),
         (images(widths=("4x4",)), ("'4x4'", "whole number")),
         (linear(rewinds=(15,)), ("15", "15 steps")),
         (linear(batch_size=64), ("64", "40 points")),
@@ -265,6 +280,42 @@ def test_what_does_not_fit_is_named(
     with pytest.raises(UsageError) as caught:
         ImpPlan.of(config)
     assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_lists_of_a_file_may_be_numbers_and_keep_may_be_empty() -> None:
+    config = linear(widths=(8, "6x5"), keep=(), dimensions=(2, 5, 2))
+    assert (config.widths, config.dimensions) == (("8", "6x5"), (2, 5))
+    assert config.kept_layers == () and config.digest() == linear(widths=("8", "6x5")).digest()
+    with pytest.raises(UsageError, match="widths is"):
+        linear(widths=(True,))
+
+
+@pytest.fixture
+def small_gan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of a generator with 8 latent coordinates."""
+    monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
+    path = tmp_path / "g.safetensors"
+    words = ["--steps", "1", "--batch", "4", "--latent", "8", "-o", str(path)]
+    assert main(["study", "dimensionality", "generator", "train", *words]) == 0
+    return path
+
+
+def test_a_generator_must_have_all_dimensions_and_stay_what_it_was(small_gan: Path) -> None:
+    config = IntrinsicConfig(
+        generator=str(small_gan), network="mlp", widths=("3",), dimensions=(2, 8), rewinds=(1,),
+        points=20, test_points=10, batch_size=5, epochs=1,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"dimensions holds 9, .* has 8 latent"):
+        ImpPlan.of(dataclasses.replace(config, dimensions=(2, 9)))
+    plan = ImpPlan.of(config)
+    first, second = (plan.load(setting).source.epoch(0).x for setting in plan.settings)
+    assert (first != second).any()
+    content = bytearray(small_gan.read_bytes())
+    content[-2] ^= 1  # of the last number
+    small_gan.write_bytes(content)
+    plan.load(plan.settings[1])  # is in memory
+    with pytest.raises(RunMismatchError, match=r"g\.safetensors.* changed while the run"):
+        plan.load(plan.settings[0])
 
 
 def test_keys_put_all_seeds_into_one_block() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from combsearch.cli import main
@@ -18,7 +20,7 @@ from combsearch.store import RunStore, digest
 from combsearch.studies.dimensionality.config import CONFIGS, SpiralConfig
 from combsearch.studies.dimensionality.matching import table_records
 from combsearch.studies.dimensionality.report import make_report, report_text, sparsest
-from combsearch.studies.dimensionality.rows_file import published
+from combsearch.studies.dimensionality.rows_file import publish, published
 
 PIECES = Path(__file__).parent / "image_files"
 Capture = pytest.CaptureFixture[str]
@@ -94,9 +96,11 @@ def test_a_table_of_a_run_is_one_to_correlate(runs: Path, capsys: Capture) -> No
     with path.open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 4 and lines[0]["group"] == "6x5"
-    if len({line["mean"] for line in lines}) > 1:
-        assert study("correlate", str(path), "--rollouts", "50", "--json") == 0
-        assert -1 <= printed(capsys)["mean"] <= 1
+    assert study("task", *flags(runs, "whole"), "--no-figures", "--json") == 0
+    known = printed(capsys)["tables"][2]["correlation"]
+    assert study("correlate", str(path), "--seeds", "2", "--json") == 0
+    found = printed(capsys)
+    assert {name: found[name] for name in known} == pytest.approx(known, abs=1e-3)
 
 
 def test_what_is_missing_is_computed_again_and_the_same(runs: Path, capsys: Capture) -> None:
@@ -202,6 +206,13 @@ def test_published_rows_are_drawn_beside_a_table(
     ("words", "parts"),
     [
         (("task", "--dimensions", "16,500"), ("--dimensions", "500", "128")),
+        (("task", "--dimensions", "500", "--latent", "6"), ("--dimensions:", "500", "6 coord")),
+        (("task", "--latent", "64", "--dimensions", "16,100"), ("--latent:", "100", "64 coord")),
+        (
+            ("task", "--inputs", "8", "--latent", "6", "--nesterov", "--optimizer", "adam"),
+            ("nesterov", "'adam'"),
+        ),
+        (("task", "--tolerances", "1.5"), ("--tolerances:", "1.5", "below 1")),
         (("task", "--widths", "5x"), ("'5x'", "256x128")),
         (("extrinsic", "--task", "nothing"), ("'nothing'", "cifar10")),
         (("extrinsic", "--network", "resnet21"), ("resnet21",)),
@@ -218,6 +229,69 @@ def test_bad_input_is_one_line(
     monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
     found = error(capsys, *words)
     assert all(part in found for part in parts), found
+
+
+def test_what_diverged_is_reported_and_drawn_as_far_as_it_goes(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    where = ("--runs", str(tmp_path), "--jobs", "1")
+    spiral = ("spiral", "--rounds", "1", "--seeds", "2", "--epochs", "1", "--dimensions", "2")
+    again = (*spiral, "--widths", "3", *where, "--lr", "1e30", "--run", "all")
+    assert study(*again) == 0
+    text = capsys.readouterr().out
+    assert "4 rows diverged and do not count" in text and "dense accuracy -" in text
+    assert (tmp_path / "all" / "summary.json").exists()
+    assert not (tmp_path / "all" / "figures").exists()
+    assert main(["plot", "all", "--runs", str(tmp_path), "-o", str(tmp_path / "figures")]) == 2
+    assert "every row diverged" in capsys.readouterr().err
+    assert main(["status", "all", "--runs", str(tmp_path)]) == 0
+    assert "study dimensionality spiral: 4 rows" in capsys.readouterr().out
+
+
+def test_dense_networks_that_diverged_leave_curves_only(
+    runs: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    config, rows = published(runs / "t.parquet")
+    status = np.where(np.asarray(rows["round"]) == 0, "diverged", "ok")
+    place = rows.column_names.index("status")
+    rows = rows.set_column(place, "status", pa.array(status, pa.string()))
+    publish(rows, config, {}, tmp_path / "d.parquet")
+    out = tmp_path / "figures"
+    assert study("plot", str(tmp_path / "d.parquet"), "-o", str(out)) == 0
+    assert [path.name for path in out.iterdir()] == ["curves-task.png"]
+
+
+def test_a_paper_table_of_no_file_is_refused(runs: Path, tmp_path: Path, capsys: Capture) -> None:
+    paper = tmp_path / "paper.csv"
+    paper.write_text("group,dimension,mean,spread\n16,16,30,3\n16,32,50,4\n")
+    words = ("plot", str(runs / "t.parquet"), "-o", str(tmp_path), "--paper", f"extrinsic:{paper}")
+    assert "--paper extrinsic: no file is of this experiment (task)" in error(capsys, *words)
+
+
+def test_a_run_has_its_summary_before_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*given: Any) -> None:
+        raise UsageError("no figures here")
+
+    monkeypatch.setattr("combsearch.commands.study_dimensionality.draw_rows", failing)
+    words = ("--rounds", "1", "--seeds", "1", "--epochs", "1", "--dimensions", "2", "--jobs", "1")
+    where = ("--runs", str(tmp_path), "--run", "s", "--widths", "3")
+    assert study("spiral", *words, *where) == 2
+    assert json.loads((tmp_path / "s" / "summary.json").read_bytes())["trained_now"] == 2
+
+
+def test_other_tolerances_are_the_same_run(runs: Path, tmp_path: Path, capsys: Capture) -> None:
+    shutil.copytree(runs / "whole", tmp_path / "whole")
+    changed = [word if word != "0.02,0.05" else "0.3" for word in flags(tmp_path, "whole")]
+    assert study("task", *changed, "--no-figures", "--json") == 0
+    report = printed(capsys)
+    assert report["trained_now"] == 0
+    assert [t["matching"] for t in report["tables"]] == ["strict", "within 30%"]
+    store = RunStore.attach(tmp_path / "whole")
+    assert saved_config(store).tolerances == (0.3,)
+    (store.root / "summary.json").write_text('{"config": {"tolerances": [7]}}')
+    assert saved_config(store).tolerances == (0.005,)
 
 
 def test_a_run_of_something_else_is_refused(runs: Path, tmp_path: Path) -> None:

@@ -119,6 +119,10 @@ def test_images_are_the_training_images_of_a_set(
 def test_images_refuse_dimensions_and_names(generator: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dimension is 9, the generator has 8"):
         run("images", generator, "--dimension", "9", "-o", tmp_path / "a.npz")
+    with pytest.raises(UsageError, match="dimension is 0, the generator has 8"):
+        run("images", generator, "--dimension", "0", "-o", tmp_path / "a.npz")
+    with pytest.raises(UsageError, match="count is 0"):
+        run("images", generator, "--count", "0", "-o", tmp_path / "a.npz")
     with pytest.raises(UsageError, match=r"must end in .npz"):
         run("images", generator, "-o", tmp_path / "a.npy")
 

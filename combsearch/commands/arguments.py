@@ -49,7 +49,7 @@ def search_options(command: argparse.ArgumentParser, kind: Any) -> None:
             command.add_argument(flag(field.name), action=action, default=None, help=note)
             continue
         shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        text = note if default in (None, "") else f"{note} (default {shown})"
+        text = note if shown in (None, "") else f"{note} (default {shown})"
         command.add_argument(flag(field.name), metavar=_metavar(default), help=text)
     if any(field.name == "every_level" for field in dataclasses.fields(kind)):
         command.add_argument(

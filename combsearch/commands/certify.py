@@ -14,7 +14,8 @@ from combsearch.commands.tables import shape_text
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
 from combsearch.saved_network import SUFFIXES, SavedNetwork, read_network
 from combsearch.search.certify import Certificate, certify_saved
-from combsearch.tasks import TASKS, load_task
+from combsearch.tasks import TASKS, Task, load_task
+from combsearch.tasks.embedded_spiral import named_spiral
 
 BEST = "best.npz"  # in a run folder
 _TASK = "cubist_spiral"
@@ -42,7 +43,7 @@ def certify_command(
         raise UsageError(f"--target {target:g} is no accuracy; it must be above 0 and at most 1")
     path = find_network(network, runs)
     saved = read_network(path)
-    found = certify_saved(str(path), saved, load_task(task or _stated_task(path, saved)))
+    found = certify_saved(str(path), saved, load_task(task) if task else _stated_task(path, saved))
     reached = None if target is None else found.accuracy >= target
     report = {
         "command": "certify",
@@ -79,11 +80,13 @@ def find_network(text: str, runs: str) -> Path:
     return best
 
 
-def _stated_task(path: Path, saved: SavedNetwork) -> str:
+def _stated_task(path: Path, saved: SavedNetwork) -> Task:
     """Built-in tasks only: a file must not choose what code or which other file is read."""
     stated = saved.about.get("task", _TASK)
     if stated in TASKS:
-        return str(stated)
+        return load_task(str(stated))
+    if (spiral := named_spiral(str(stated))) is not None:
+        return spiral
     raise UsageError(f"{path} is a network for task {stated!r}, which is not built in: give --task")
 
 
@@ -94,7 +97,7 @@ def _text(found: Certificate, target: float | None) -> str:
         ("network", f"{found.path}: ({shape_text(found.shape)})"),
         ("nonzeros", f"{found.nonzeros} ({found.weight_nonzeros} weights, {biases} biases)"),
         ("effective nonzeros", f"{found.effective_nonzeros}"),
-        ("counting", f"{found.counting}{'' if found.eligible else '; the mask is not eligible'}"),
+        ("counting", f"{found.counting}{_eligibility(found)}"),
         ("task", f"{found.task}, {found.points} points"),
         ("accuracy, float32", _share(found.correct_float32, found.points)),
         ("accuracy, float64", _share(found.correct_float64, found.points)),
@@ -111,6 +114,15 @@ def _text(found: Certificate, target: float | None) -> str:
         )
         rows.append(("what it states", "; ".join(found.disagreements) or holds))
     return "\n".join(f"{name:<20} {value}" for name, value in rows)
+
+
+def _eligibility(found: Certificate) -> str:
+    """What a reader should know of the mask; nothing where every neuron is used."""
+    if found.eligible:
+        return ""
+    if found.eligible_unused_inputs:
+        return "; some inputs are not used"
+    return "; the mask is not eligible: a neuron has no weight in or none out"
 
 
 def _share(correct: int, points: int) -> str:

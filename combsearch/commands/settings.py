@@ -113,7 +113,7 @@ def _made(owner: type, values: Mapping[str, Any], sources: Mapping[str, str]) ->
     """``owner(**values)``; an error names the source of a value that is bad by itself.
 
     A value that only the defaults of others forbid, such as momentum 0 beside Nesterov's, is
-    good where those are given too.
+    good where those are given too; it is named if the error is another one without it.
     """
     try:
         return owner(**values)
@@ -121,8 +121,10 @@ def _made(owner: type, values: Mapping[str, Any], sources: Mapping[str, str]) ->
         alone = {name: _fault(owner, {name: value}) for name, value in values.items()}
         bad = [name for name, fault in alone.items() if fault is not None]
         same = [name for name in bad if str(alone[name]) == str(error)]
-        for name in (same or bad)[:1]:
-            raise _named(sources[name], alone[name] or error) from None
+        for name in same or bad:
+            others = {other: value for other, value in values.items() if other != name}
+            if same or str(_fault(owner, others)) != str(error):
+                raise _named(sources[name], error) from None
         raise
 
 

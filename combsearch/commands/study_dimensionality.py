@@ -68,13 +68,14 @@ class _ImpStudy:
         report = _estimate(self.plan, folder, jobs)
         return report, _estimate_text(report)
 
-    def report(self, store: RunStore, figures: bool) -> tuple[Report, Callable[[Report], str]]:
+    def report(self, store: RunStore) -> tuple[Report, Callable[[Report], str]]:
         rows = store.read(SHOWN)
         report = make_report(self.config, rows, all_rows(self.plan), store.root)
         write_tables(self.config, rows, store.root)
-        if figures and len(rows):
-            draw_rows(self.config, rows, store.root / "figures")
         return report, report_text
+
+    def draw(self, store: RunStore) -> None:
+        draw_rows(self.config, store.read(SHOWN), store.root / "figures")
 
 
 def _estimate(plan: ImpPlan, folder: Path, jobs: int) -> Report:
@@ -137,6 +138,6 @@ def _estimate_text(report: Report) -> str:
     return (
         f"{report['command']}: {report['networks']:,} networks, {report['steps_per_network']:,}"
         f" steps each, about {duration(report['estimated_seconds'])} with {report['jobs']}"
-        " processes (by a trial of a few steps) and"
+        f" process{'es' * (report['jobs'] != 1)} (by a trial of a few steps) and"
         f" {report['estimated_bytes'] / 1e6:,.0f} MB in {report['run_folder']}; nothing was written"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from combsearch import fields
 from combsearch.commands.output import say
@@ -27,7 +29,7 @@ _COMMAND = "study dimensionality "
 
 
 def saved_config(store: RunStore) -> ImpConfig:
-    """The configuration of a run.
+    """The configuration of a run; tolerances and targets are those of its last report.
 
     Raises:
         UsageError: it is a run of another command.
@@ -36,7 +38,19 @@ def saved_config(store: RunStore) -> ImpConfig:
     experiment = command.removeprefix(_COMMAND)
     if experiment == command or experiment not in CONFIGS:
         raise UsageError(f"{store.root} is a run of {command!r}, not of 'study dimensionality'")
-    return fields.from_json(CONFIGS[experiment], store.identity["config"])
+    config: ImpConfig = fields.from_json(CONFIGS[experiment], store.identity["config"])
+    return _as_reported(config, store.root)
+
+
+def _as_reported(config: ImpConfig, folder: Path) -> ImpConfig:
+    """``config`` with what no row depends on as the run's summary has it, if there is one."""
+    names = [name for name in ("tolerances", "targets") if hasattr(config, name)]
+    try:
+        found = json.loads((folder / "summary.json").read_bytes())["config"]
+        known: dict[str, Any] = {name: tuple(found[name]) for name in names}
+        return dataclasses.replace(config, **known)
+    except (OSError, ValueError, LookupError, TypeError, UsageError):
+        return config
 
 
 def whole_rows(config: ImpConfig) -> int:
@@ -60,7 +74,13 @@ def dimensionality_status_text(report: dict[str, Any]) -> str:
 def dimensionality_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
     """Draw the figures of a run, as far as it is; their paths."""
     rows = some_rows(store, SHOWN, "draw")
-    return draw_rows(saved_config(store), rows, output, suffix)
+    return _some(draw_rows(saved_config(store), rows, output, suffix), str(store.root))
+
+
+def _some(files: list[Path], name: str) -> list[Path]:
+    if not files:
+        raise UsageError(f"{name}: the training of every row diverged: there is nothing to draw")
+    return files
 
 
 def write_tables(config: ImpConfig, rows: pa.Table, folder: Path) -> list[Path]:
@@ -96,7 +116,8 @@ def draw_files(
         as_json: print one JSON object.
 
     Raises:
-        UsageError: a file that is none, or two of one experiment.
+        UsageError: a file that is none, two of one experiment, a table of an experiment that
+            no file is of, or nothing to draw.
         CorruptDataError: a file is damaged.
     """
     beside = dict(map(_paper, papers))
@@ -104,11 +125,15 @@ def draw_files(
     names = [config.experiment for config, _ in found]
     if len(set(names)) < len(names):
         raise UsageError("two files are of the same experiment: give one of each")
+    for name in beside:
+        if name not in names:
+            raise UsageError(f"--paper {name}: no file is of this experiment ({', '.join(names)})")
     drawn: list[Path] = []
     for config, rows in found:
         drawn += draw_rows(config, rows, Path(output), suffix, beside)
     if len(found) > 1:
         drawn += _together(found, Path(output), suffix, beside)
+    _some(drawn, files[0])
     report = {"command": "study dimensionality plot", "files": [str(path) for path in drawn]}
     say(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report
@@ -132,19 +157,24 @@ def draw_rows(
     suffix: str = "png",
     papers: Mapping[str, Sequence[TableRow]] = MappingProxyType({}),
 ) -> list[Path]:
-    """Draw the figures of one experiment: curves, and weights left by dimension; their paths."""
+    """Draw the figures of one experiment: curves, and weights left by dimension; their paths.
+
+    Where every row diverged there are no curves, where every dense network did nothing matches.
+    """
     from combsearch.plots.draw_dimension import draw_curves, draw_prunability
 
     paper = {name: [vars(row) for row in table] for name, table in papers.items()}
     drawn = []
-    for rewind in config.rewinds:
+    sound = rows.filter(pc.equal(rows["status"], "ok"))
+    for rewind in pc.unique(sound["rewind"]).to_pylist():
         more = f"-rewind-{rewind}" if len(config.rewinds) > 1 else ""
         path = folder / f"curves-{config.experiment}{more}.{suffix}"
         widest = max(config.tolerances)
         drawn.append(draw_curves(rows, config.experiment, widest, path, rewind=rewind))
         path = folder / f"prunability-{config.experiment}{more}.{suffix}"
-        records = {config.experiment: _records(config, rows, rewind)}
-        drawn.append(draw_prunability(records, paper, path))
+        records = _records(config, rows, rewind)
+        if any(records.values()):
+            drawn.append(draw_prunability({config.experiment: records}, paper, path))
     return drawn
 
 
@@ -161,6 +191,8 @@ def _together(
         config.experiment: _records(config, rows, config.rewinds[0]) for config, rows in found
     }
     paper = {name: [vars(row) for row in table] for name, table in papers.items()}
+    if not any(table for tables in records.values() for table in tables.values()):
+        return []
     return [draw_prunability(records, paper, folder / f"prunability.{suffix}")]
 
 

@@ -115,7 +115,12 @@ def generator_sheet_command(
 
 
 def generator_images_command(
-    path: str, output: str, dimension: int, count: int, seed: int = 0, as_json: bool = False
+    path: str,
+    output: str,
+    dimension: int | None,
+    count: int,
+    seed: int = 0,
+    as_json: bool = False,
 ) -> dict[str, Any]:
     """Write images of the generator in ``path`` to ``output``: ``x`` and ``y`` in an .npz file.
 
@@ -125,7 +130,7 @@ def generator_images_command(
     Args:
         path: file of weights.
         output: file to write.
-        dimension: latent coordinates that are not 0; 0 takes all.
+        dimension: latent coordinates that are not 0; None takes all.
         count: number of images.
         seed: of latent vectors and labels.
         as_json: print one JSON object.
@@ -141,8 +146,10 @@ def generator_images_command(
 
     if not output.lower().endswith(".npz"):
         raise UsageError(f"{output} must end in .npz, images are written as such")
+    if count < 1:
+        raise UsageError(f"count is {count}, there must be at least one image")
     generator = load_generator(path)
-    dimension = dimension or generator.latent
+    dimension = generator.latent if dimension is None else dimension
     x, y = generated_split(generator, dimension, count, seed, "train")
     file = io.BytesIO()
     np.savez_compressed(file, x=x, y=y)
@@ -208,7 +215,7 @@ def _images_options(images: argparse.ArgumentParser) -> None:
     _file_argument(images)
     _output_option(images, "file to write, ending in .npz, with x and y")
     images.add_argument(
-        "--dimension", type=int, default=0, metavar="D",
+        "--dimension", type=int, metavar="D",
         help="latent coordinates that are not 0, the first (default all)",
     )  # fmt: skip
     images.add_argument(

@@ -60,9 +60,10 @@ class _PqiStudy:
         report = estimate(self.plan, folder, jobs)
         return report, estimate_text(report)
 
-    def report(self, store: RunStore, figures: bool) -> tuple[Report, Callable[[Report], str]]:
+    def report(self, store: RunStore) -> tuple[Report, Callable[[Report], str]]:
         rows = store.read(SHOWN)
         write_bytes(store.root / "table.csv", csv_table(rows, self.config.grid).encode())
-        if figures and len(rows):
-            draw_rows(self.config, rows, store.root / "figures")
         return make_report(self.config, rows, store.root), report_text
+
+    def draw(self, store: RunStore) -> None:
+        draw_rows(self.config, store.read(SHOWN), store.root / "figures")

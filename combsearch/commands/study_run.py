@@ -80,8 +80,12 @@ class Study(Protocol):
         """What the run would take, as JSON and for a reader."""
         ...
 
-    def report(self, store: RunStore, figures: bool) -> tuple[Report, Callable[[Report], str]]:
-        """What the run found, and its text; tables and figures are written on the way."""
+    def report(self, store: RunStore) -> tuple[Report, Callable[[Report], str]]:
+        """What the run found, and its text; tables are written on the way."""
+        ...
+
+    def draw(self, store: RunStore) -> None:
+        """Draw the figures into the run's folder."""
         ...
 
 
@@ -121,12 +125,14 @@ def _run(study: Study, folder: Path, options: Options) -> tuple[Report, str]:
     tidy(folder, course.complete())
     trained = _train(study, store, course, _jobs(study, options.jobs))
     tidy(folder, course.complete())
-    report, text = study.report(store, options.figures)
+    report, text = study.report(store)
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
     made_with = provenance(study.command, study.config, study.plan.trainer)
     report["sessions"] = sessions(folder, report, made_with)
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
+    if options.figures:  # last, so that nothing is missing where they cannot be drawn
+        study.draw(store)
     return report, text(report)
 
 

@@ -56,7 +56,8 @@ class Generator(Protocol):
         """The image of each row of ``z``, of the class in ``labels``.
 
         Raises:
-            UsageError: arrays of other shapes, or a label that is no class.
+            UsageError: arrays of other shapes, a label that is no class, or weights that make
+                pixels which are not finite.
         """
         ...
 
@@ -96,7 +97,17 @@ def check_inputs(generator: Generator, z: F32, labels: Labels) -> None:
 def in_batches(
     z: F32, labels: Labels, size: int, batch: Callable[[F32, Labels], F32]
 ) -> Iterator[U8]:
-    """Pixels 0..255 of ``batch(z, labels)``, which gives -1..1, for ``size`` rows at a time."""
+    """Pixels 0..255 of ``batch(z, labels)``, which gives -1..1, for ``size`` rows at a time.
+
+    Raises:
+        UsageError: a value that is not finite, as statistics below 0 make and matrices of 0 that
+            are divided by their norm.
+    """
     for first in range(0, len(z), size):
         values = batch(z[first : first + size], labels[first : first + size])
+        if not np.isfinite(values).all():
+            raise UsageError(
+                "the generator makes pixels that are not finite: its weights are not those of a"
+                " trained one"
+            )
         yield np.rint((np.clip(values, -1, 1) + 1) * np.float32(127.5)).astype(np.uint8)

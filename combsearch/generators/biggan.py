@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from torch.nn.functional import conv2d, interpolate, linear, max_pool2d, normali
 
 from combsearch.errors import UsageError
 from combsearch.generators.base import F32, U8, Labels, check_inputs, in_batches
-from combsearch.generators.weights import Weights, fit, tensor_of
+from combsearch.generators.weights import Weights, fit, sizes_of
 
 _KEY = "blocks.0.0.conv1.weight"
 _EPSILON = 1e-5  # of batch normalisation
@@ -153,14 +154,10 @@ def biggan_shape(weights: Weights) -> BigganShape:
     Raises:
         UsageError: one of these few is missing, or has a shape that makes no sense.
     """
-
-    def sizes(name: str, axes: int) -> tuple[int, ...]:
-        shape = tuple(tensor_of(weights, name).shape)
-        if len(shape) != axes or min(shape) < 1:
-            raise UsageError(f"{weights.path}: {name} has shape {list(shape)}, not {axes} axes")
-        return shape
-
-    count = 1 + max(int(m[1]) for n in weights.tensors if (m := re.match(r"blocks\.(\d+)\.", n)))
+    sizes = partial(sizes_of, weights)
+    count = 1 + max(
+        int(m[1]) for n in weights.tensors if (m := re.match(r"blocks\.(\d{1,4})\.", n))
+    )
     convs = [sizes(f"blocks.{i}.0.conv1.weight", 4) for i in range(count)]
     widths = (convs[0][1], *(conv[0] for conv in convs))
     rows, chunk = sizes("linear.weight", 2)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ from torch.nn.functional import conv2d, interpolate, linear, relu
 from combsearch.errors import UsageError
 from combsearch.generators.base import F32, U8, Labels, check_inputs, in_batches
 from combsearch.generators.biggan import attend
-from combsearch.generators.weights import Weights, fit, tensor_of
+from combsearch.generators.weights import Weights, fit, sizes_of
 
 _KEY = "generator.gen_z.weight_orig"
 _FIRST = 4  # side of the first map
@@ -133,34 +134,44 @@ def deep_shape(weights: Weights) -> DeepShape:
     Raises:
         UsageError: one of these few is missing, or has a shape that makes no sense.
     """
-
-    def sizes(name: str, axes: int) -> tuple[int, ...]:
-        shape = tuple(tensor_of(weights, name).shape)
-        if len(shape) != axes or min(shape) < 1:
-            raise UsageError(f"{weights.path}: {name} has shape {list(shape)}, not {axes} axes")
-        return shape
-
+    sizes = partial(sizes_of, weights)
     embedding, classes = sizes("embeddings.weight", 2)
-    condition = sizes(_KEY, 2)[1]
+    rows, condition = sizes(_KEY, 2)
     if condition <= embedding:
         raise UsageError(
             f"{weights.path}: {_KEY} has {condition} columns, more than the {embedding} of a class"
             " must be there"
         )
+    if rows % _FIRST**2:
+        raise UsageError(f"{weights.path}: {_KEY} has {rows} rows, expected a multiple of 16")
     statistics = sizes("generator.bn.running_means", 2)[0]
-    found = (re.match(r"generator\.layers\.(\d+)\.", name) for name in weights.tensors)
+    layers = _layers(weights, rows // _FIRST**2)
+    return DeepShape(classes, embedding, condition - embedding, statistics, layers)
+
+
+def _layers(weights: Weights, first: int) -> tuple[tuple[int, ...], ...]:
+    """``DeepShape.layers``; the first map has ``first`` channels, a layer takes what comes."""
+    found = (re.match(r"generator\.layers\.(\d{1,4})\.", name) for name in weights.tensors)
     count = 1 + max((int(match[1]) for match in found if match), default=-1)
     layers: list[tuple[int, ...]] = []
-    for i in range(count):
+    channels = first
+    for i in range(max(count, 1)):
         prefix = f"generator.layers.{i}"
         if f"{prefix}.gamma" in weights.tensors:
-            layers.append((sizes(f"{prefix}.snconv1x1_g.weight_orig", 4)[1],))
-        else:
-            inside, before = sizes(f"{prefix}.conv_0.weight_orig", 4)[:2]
-            layers.append((before, inside, sizes(f"{prefix}.conv_3.weight_orig", 4)[0]))
+            layers.append((channels,))
+            continue
+        inside = sizes_of(weights, f"{prefix}.conv_0.weight_orig", 4)[0]
+        after = sizes_of(weights, f"{prefix}.conv_3.weight_orig", 4)[0]
+        if after > channels:
+            raise UsageError(
+                f"{weights.path}: {prefix}.conv_3.weight_orig has {after} filters, expected at most"
+                f" {channels}, the channels of the block's input"
+            )
+        layers.append((channels, inside, after))
+        channels = after
     if not any(len(layer) > 1 for layer in layers):
-        raise UsageError(f"{weights.path}: generator.layers.0.conv_0.weight_orig is missing")
-    return DeepShape(classes, embedding, condition - embedding, statistics, tuple(layers))
+        raise UsageError(f"{weights.path}: {prefix}.conv_0.weight_orig is missing")
+    return tuple(layers)
 
 
 def expected_shapes(shape: DeepShape) -> dict[str, tuple[int, ...]]:

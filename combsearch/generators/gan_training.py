@@ -30,6 +30,7 @@ from combsearch.tasks.images.image_set import ImageSet
 PRECISIONS = ("float32", "bfloat16")
 _BETAS = (0.5, 0.99)
 _AVERAGE = 0.999
+_MOST_STEPS, _MOST = 10**9, 4096  # of latent coordinates, of images a step: bounds memory
 _WARM_UP = 10  # steps: the moving average starts as a plain one
 _PARTS = ("maker", "average", "critic", "maker_steps", "critic_steps")
 
@@ -61,9 +62,11 @@ class GanConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "latent", "batch", "rate"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} is {getattr(self, name)}, it must be positive")
+        for name, most in (("steps", _MOST_STEPS), ("latent", _MOST), ("batch", _MOST)):
+            if not 1 <= getattr(self, name) <= most:
+                raise UsageError(f"{name} is {getattr(self, name)}, it must be 1 to {most}")
+        if not 0 < self.rate <= 1:
+            raise UsageError(f"rate is {self.rate}, it must be above 0 and at most 1")
         if not 0 <= self.seed < 2**64:
             raise UsageError(f"seed is {self.seed}, it must be in 0..2^64-1")
         if self.precision not in PRECISIONS:

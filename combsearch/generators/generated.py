@@ -51,6 +51,9 @@ def generated_split(
 
     Args:
         split: ``train`` or ``test``; another name gives other images.
+
+    Raises:
+        UsageError: a number that is out of range, or a generator of too many classes.
     """
     if generator.classes > MAX_CLASSES:
         raise UsageError(
@@ -59,8 +62,6 @@ def generated_split(
         )
     if count < 1:
         raise UsageError(f"{split} is {count} images, there must be at least one")
-    if not 0 <= seed < 2**64:
-        raise UsageError(f"seed is {seed}, it must be in 0..2^64-1")
     y = balanced_labels(seed, split, count, generator.classes)
     x = np.empty((count, *generator.image_shape), np.uint8)
     for first in range(0, count, _AT_ONCE):
@@ -92,6 +93,9 @@ def latent_vectors(seed: int, split: str, first: int, count: int, latent: int) -
 
     Coordinate c of vector i belongs to Philox at counter (i, c // 2): the Box-Muller
     transform in float64 of two 53-bit numbers gives coordinates c and c + 1, c even.
+
+    Raises:
+        UsageError: a seed that is not in 0 .. 2^64 - 1.
     """
     pairs = -(-latent // 2)
     counter = np.zeros((count, pairs, 4), np.uint32)
@@ -115,6 +119,8 @@ def balanced_labels(seed: int, split: str, count: int, classes: int) -> U8:
 
 
 def _key(seed: int, split: str, purpose: str) -> np.uint64:
+    if not 0 <= seed < 2**64:
+        raise UsageError(f"seed is {seed}, it must be in 0..2^64-1")
     name = text_key(f"generated {split} {purpose}")
     return np.uint64(mix64(mix64(np.uint64(seed)) ^ name))
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from combsearch.durable import make_folder, write_bytes
 from combsearch.errors import UsageError
 from combsearch.generators.base import U8, Generator, keep_first
 from combsearch.generators.generated import latent_vectors
 
-MAX_ROWS = 20
+MAX_ROWS, MAX_COLUMNS = 20, 100
 _TILE = 56  # pixels that an image takes at least, enlarged by a whole number
 _GAP = 2
 _TEXT = 12  # pixels
@@ -28,10 +27,12 @@ def class_sheet(generator: Generator, columns: int, seed: int, dimension: int = 
         dimension: latent coordinates that are not 0; 0 for all. Vectors do not depend on it.
 
     Raises:
-        UsageError: a dimension that the generator has not, or no columns.
+        UsageError: a dimension that the generator has not, a seed that is none, or columns that
+            are not 1 to ``MAX_COLUMNS``.
     """
     rows = np.unique(np.linspace(0, generator.classes - 1, MAX_ROWS).round().astype(np.int64))
-    z = _vectors(generator, len(rows) * columns, seed)
+    _check_columns(columns)
+    z = latent_vectors(seed, "sheet", 0, len(rows) * columns, generator.latent)
     labels = np.repeat(rows, columns)
     images = generator.images(keep_first(z, dimension or generator.latent), labels)
     names = generator.class_names or tuple(map(str, range(generator.classes)))
@@ -48,11 +49,12 @@ def dimension_sheet(
     coordinates are used.
 
     Raises:
-        UsageError: a dimension that the generator has not, or no columns or dimensions.
+        UsageError: as ``class_sheet``, or no dimensions.
     """
     if not dimensions:
         raise UsageError("no dimensions, name at least one such as 16,32,64,128")
-    z = _vectors(generator, columns, seed)
+    _check_columns(columns)
+    z = latent_vectors(seed, "sheet", 0, columns, generator.latent)
     labels = np.arange(columns) % generator.classes
     tiles = np.stack([generator.images(keep_first(z, d), labels) for d in dimensions])
     return sheet(tiles, [f"d = {d}" for d in dimensions])
@@ -92,10 +94,9 @@ def write_sheet(path: Path, png: bytes) -> None:
     write_bytes(path, png)
 
 
-def _vectors(generator: Generator, count: int, seed: int) -> npt.NDArray[np.float32]:
-    if count < 1:
-        raise UsageError(f"{count} images on a sheet, there must be at least one")
-    return latent_vectors(seed, "sheet", 0, count, generator.latent)
+def _check_columns(columns: int) -> None:
+    if not 1 <= columns <= MAX_COLUMNS:
+        raise UsageError(f"a sheet of {columns} columns, there must be 1 to {MAX_COLUMNS}")
 
 
 def _grid(tiles: U8) -> U8:

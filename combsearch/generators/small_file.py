@@ -23,6 +23,7 @@ from combsearch.saved_network.safetensors_file import safetensors_bytes
 
 KIND = "combsearch small GAN 1"
 _AT_ONCE = 250
+_MAPS = 3  # inner maps of each network
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +82,14 @@ def small_bytes(
         "class_names": list(class_names),
         "about": dict(about),
     }
-    arrays = {
-        name: tensor.numpy().astype(np.float16 if tensor.dim() > 1 and "norm" not in name else None)
-        for name, tensor in _kept(network).items()
-    }
-    return safetensors_bytes(arrays, json.dumps(facts))
+    return safetensors_bytes(_arrays(network), json.dumps(facts))
+
+
+def not_storable(network: SmallGenerator) -> str | None:
+    """The first tensor with numbers that a file cannot hold, which are not finite or too large."""
+    with np.errstate(over="ignore"):
+        arrays = _arrays(network)
+    return next((name for name, values in arrays.items() if not np.isfinite(values).all()), None)
 
 
 def small_images(weights: Weights) -> SmallImages:
@@ -96,22 +100,45 @@ def small_images(weights: Weights) -> SmallImages:
     """
     try:
         facts = weights.facts
-        known = {field.name for field in fields(SmallShape)}
-        sizes = {key: facts["shape"][key] for key in known}
-        sizes.update({key: tuple(sizes[key]) for key in ("widths", "critic")})
-        shape, names = SmallShape(**sizes), tuple(map(str, facts["class_names"]))
+        shape, names = _shape(facts["shape"]), tuple(map(str, facts["class_names"]))
         about = dict(facts["about"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, UsageError) as error:
         raise UsageError(
             f"{weights.path} says it is a {KIND}, but its facts are not ({error})"
         ) from None
     if names and len(names) != shape.classes:
         raise UsageError(f"{weights.path}: {len(names)} class names for {shape.classes} classes")
-    network = SmallGenerator(shape).eval().requires_grad_(False)
-    expected = {name: tuple(tensor.shape) for name, tensor in _kept(network).items()}
+    try:
+        with torch.device("meta"):  # facts may name sizes that no memory holds
+            unfilled = SmallGenerator(shape)
+    except (RuntimeError, TypeError) as error:  # torch counts numbers in 64 bits
+        raise UsageError(f"{weights.path}: no network has the sizes {shape}") from error
+    expected = {name: tuple(tensor.shape) for name, tensor in _kept(unfilled).items()}
     tensors = fit(weights, expected)
+    network = SmallGenerator(shape).eval().requires_grad_(False)
     network.load_state_dict(tensors, strict=False)
     return SmallImages(network, names, about)
+
+
+def _shape(facts: Mapping[str, Any]) -> SmallShape:
+    """The sizes that a file states; a number that is not whole is a ``ValueError``."""
+    sizes = {field.name: facts[field.name] for field in fields(SmallShape)}
+    for name, size in sizes.items():
+        many = name in ("widths", "critic")
+        if many and len(size) != _MAPS:
+            raise ValueError(f"{name} are {len(size)}, expected {_MAPS}")
+        if not all(type(one) is int for one in (size if many else [size])):
+            raise ValueError(f"{name} is {size!r}, expected whole numbers")
+        sizes[name] = tuple(size) if many else size
+    return SmallShape(**sizes)
+
+
+def _arrays(network: SmallGenerator) -> dict[str, np.ndarray[Any, Any]]:
+    """What a file holds, as it holds it."""
+    return {
+        name: tensor.numpy().astype(np.float16 if tensor.dim() > 1 and "norm" not in name else None)
+        for name, tensor in _kept(network).items()
+    }
 
 
 def _kept(network: SmallGenerator) -> dict[str, Tensor]:

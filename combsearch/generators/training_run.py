@@ -19,7 +19,8 @@ from combsearch.generators.gan_training import (
     state_bytes,
     train,
 )
-from combsearch.generators.small_file import small_bytes, small_images
+from combsearch.generators.small_file import not_storable, small_bytes, small_images
+from combsearch.generators.small_gan import SmallGenerator
 from combsearch.generators.weights import read_weights
 from combsearch.tasks.images.image_set import ImageSet
 
@@ -42,7 +43,8 @@ def run_training(
         Whether there was anything to do: not if ``output`` is there, of this configuration.
 
     Raises:
-        UsageError: an output that does not end in .safetensors or is something else.
+        UsageError: an output that does not end in .safetensors or is something else, or a
+            training that diverges: its rate is too high.
         RunMismatchError: the checkpoint belongs to another configuration.
         CorruptDataError: the checkpoint is damaged.
         NoSpaceError: the disk is full; the last checkpoint stays.
@@ -61,6 +63,7 @@ def run_training(
     while state.step < config.steps:
         last = min(config.steps, (state.step // CHECKPOINT_STEPS + 1) * CHECKPOINT_STEPS)
         state = train(state, images, config, last, on_step)
+        _check_storable(state.average, config)
         write_bytes(checkpoint, state_bytes(state, config))
     write_bytes(output, small_bytes(state.average, images.class_names, facts))
     with translated_errors(checkpoint):
@@ -76,6 +79,16 @@ def checkpoint_path(output: Path) -> Path:
 def _facts(images: ImageSet, config: GanConfig) -> dict[str, Any]:
     """What the file says of the training."""
     return {"stand_in": True, **asdict(config), "images": len(images.y), "torch": torch.__version__}
+
+
+def _check_storable(network: SmallGenerator, config: GanConfig) -> None:
+    """Raise where a training has diverged: no file that nobody can use is written."""
+    name = not_storable(network)
+    if name is not None:
+        raise UsageError(
+            f"the training of seed {config.seed} has diverged ({name} is no longer finite): its"
+            f" rate, {config.rate:g}, is too high; try {config.rate / 4:g}"
+        )
 
 
 def _check_same(output: Path, facts: dict[str, Any]) -> None:

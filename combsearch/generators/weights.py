@@ -115,6 +115,21 @@ def tensor_of(weights: Weights, name: str) -> Tensor:
     return weights.tensors[name]
 
 
+def sizes_of(weights: Weights, name: str, axes: int) -> tuple[int, ...]:
+    """The shape of the tensor called ``name``, which tells ``axes`` sizes of an architecture.
+
+    Raises:
+        UsageError: it is missing, has another number of axes, or one of length 0.
+    """
+    shape = tuple(tensor_of(weights, name).shape)
+    if len(shape) != axes or min(shape) < 1:
+        raise UsageError(
+            f"{weights.path}: {name} has shape {list(shape)}, expected {axes} axes, none of them"
+            " empty"
+        )
+    return shape
+
+
 def _read_safetensors(path: Path) -> Weights:
     from safetensors import safe_open
 
@@ -131,6 +146,13 @@ def _load_plain(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether the file holds all its numbers: a few bytes must not stand for terabytes."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
+
+
 def _state_dict(path: Path, held: object) -> dict[str, Tensor]:
     if isinstance(held, Mapping) and isinstance(held.get(_NESTED), Mapping):
         held = held[_NESTED]
@@ -141,6 +163,11 @@ def _state_dict(path: Path, held: object) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UsageError(
                 f"{path}: entry {name!r} is {type(value).__name__}, expected named tensors only"
+            )
+        if not _is_dense(value):
+            raise UsageError(
+                f"{path}: {name} {list(value.shape)} does not hold a number for every place (it is"
+                " sparse, repeated or without data)"
             )
     if all(name.startswith(_PARALLEL) for name in held):
         return {name[len(_PARALLEL) :]: tensor for name, tensor in held.items()}

@@ -41,8 +41,9 @@ class Certificate:
         weight_nonzeros: without biases.
         effective_nonzeros: without disconnected parameters (``connectivity``).
         counting: ``frontier.KEPT`` when all biases of live neurons are kept, else ``PRUNABLE``.
-        eligible: whether no row and no column of a mask is 0, as in the enumeration; False
-            too where only inputs are unused.
+        eligible: whether no row and no column of a mask is 0, as in the enumeration.
+        eligible_unused_inputs: the same, but inputs may be unused, as in the enumeration that
+            has masks which leave inputs unused too.
         correct_float32, correct_float64: points classified right.
         undecided: points whose float32 class may depend on the order of additions.
         stated: what the file says about itself.
@@ -58,6 +59,7 @@ class Certificate:
     effective_nonzeros: int
     counting: str
     eligible: bool
+    eligible_unused_inputs: bool
     correct_float32: int
     correct_float64: int
     undecided: int
@@ -97,6 +99,7 @@ class Certificate:
             "effective_nonzeros": self.effective_nonzeros,
             "counting": self.counting,
             "eligible": self.eligible,
+            "eligible_unused_inputs": self.eligible_unused_inputs,
             "accuracy": self.accuracy,
             "accuracy_float32": self.accuracy_float32,
             "accuracy_float64": self.accuracy_float64,
@@ -139,6 +142,7 @@ def certify_saved(path: str, saved: SavedNetwork, task: Task) -> Certificate:
         effective_nonzeros=int(effective_nonzeros(nets)[0]),
         counting=KEPT if biases_kept(nets)[0] else PRUNABLE,
         eligible=bool(masks.eligible()[0]),
+        eligible_unused_inputs=bool(masks.eligible(unused_inputs=True)[0]),
         correct_float32=scores.correct_float32,
         correct_float64=scores.correct_float64,
         undecided=scores.undecided,

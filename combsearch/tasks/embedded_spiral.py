@@ -5,8 +5,8 @@ D is the number of inputs, 2 to 16 (what the compiled trainers take):
 
 ``spiral_linear_D``
     x' = x Mᵀ with M [D, 2] of standard normals: a plane in D dimensions. Any two columns
-    determine the point, so a network that may leave inputs unused needs two of them at most,
-    and each column is one more direction that a neuron gets for a single weight.
+    determine the point, so a network that may leave inputs unused can do with two, and each
+    column is one more direction that a neuron gets for a single weight.
 ``spiral_distractors_D``
     The two columns of the spiral, then D - 2 columns of N(0, 1) noise that are independent of
     the label. The sparsest network ignores the noise: its size should not depend on D.

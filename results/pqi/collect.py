@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from collecting import differing, plain_columns, sessions_of
 from one_shot import is_needed, stand_in
 from round_files import (
     About,
@@ -68,7 +67,7 @@ def collect(pieces: Sequence[Path], run: str | None, runs: str) -> dict[str, Any
     """
     files = [read_rounds(path) for path in _files(pieces)]
     for other in files[1:]:
-        same_seed = dataclasses.replace(files[0].about, seed=other.about.seed)
+        same_seed = dataclasses.replace(files[0].about, number=other.about.number)
         same_seed.check_same(other.about, other.path)
     plan = _plan(files[0])
     found = _found(plan, files)
@@ -76,12 +75,12 @@ def collect(pieces: Sequence[Path], run: str | None, runs: str) -> dict[str, Any
     folder = run_folder(plan.name() if run is None else run, runs)
     store = RunStore.open(folder, plan.identity())
     for (seed, number), (_, columns) in sorted(found.items()):
-        store.write(shard_of(plan, number, seed), table_of_round(columns))
+        store.write(shard_of(plan, number, seed), pqi_table(plain_columns(columns, LISTS)))
     rows = store.read()
     report = make_report(plan.config, rows, folder)
     if not report["finished"]:
         _keep_dense(plan, store, pieces)
-    report |= _summary(folder, files, found)
+    report |= sessions_of(folder, files, [pair for _, pair in sorted(found.items())])
     write_json(folder / "summary.json", report)
     write_bytes(folder / "table.csv", csv_table(rows, plan.config.grid).encode())
     return report
@@ -90,7 +89,7 @@ def collect(pieces: Sequence[Path], run: str | None, runs: str) -> dict[str, Any
 def _files(pieces: Sequence[Path]) -> list[Path]:
     found = []
     for piece in pieces:
-        own = rounds_files(piece) if piece.is_dir() else [piece]
+        own = rounds_files(piece, "seed") if piece.is_dir() else [piece]
         if not own:
             raise UsageError(f"{piece} has no rounds of gpu.py; name folders that were --out")
         found += [path for path in own if not path.name.endswith("one-shot.npz")]
@@ -114,8 +113,8 @@ def _found(plan: PqiPlan, files: Iterable[Rounds]) -> Found:
     found: Found = {}
     for file in files:
         for number, columns in file.columns.items():
-            place = file.about.seed, number
-            ranks = np.arange(*dataclasses.astuple(shard_of(plan, number, file.about.seed)))
+            place = file.about.number, number
+            ranks = np.arange(*dataclasses.astuple(shard_of(plan, number, file.about.number)))
             if columns.keys() != set(PQI_ROWS.columns.names) or not np.array_equal(
                 columns["rank"], ranks
             ):
@@ -124,19 +123,10 @@ def _found(plan: PqiPlan, files: Iterable[Rounds]) -> Found:
             if differing(before[1], columns):
                 raise CorruptDataError(
                     f"{before[0].path} and {file.path} both have round {number} of seed"
-                    f" {file.about.seed}, and not the same: leave one of them away, and what was"
+                    f" {file.about.number}, and not the same: leave one of them away, and what was"
                     " trained from it"
                 )
     return found
-
-
-def differing(a: Columns, b: Columns) -> list[str]:
-    """The columns that differ, the time apart."""
-    return [
-        name
-        for name in a
-        if name != "seconds" and not np.array_equal(a[name], b[name], a[name].dtype.kind == "f")
-    ]
 
 
 def _check_chains(found: Found) -> None:
@@ -153,16 +143,6 @@ def _check_chains(found: Found) -> None:
                 f"{file.path}: round {number} of seed {seed} did not train what round"
                 f" {number - 1} left: leave away one of the two and what was trained from it"
             )
-
-
-def table_of_round(columns: Columns) -> pa.Table:
-    """The rows of a round, as the store takes them."""
-    return pqi_table(
-        {
-            name: list(a) if name in LISTS else a.tolist() if a.dtype.kind == "U" else a
-            for name, a in columns.items()
-        }
-    )
 
 
 def _keep_dense(plan: PqiPlan, store: RunStore, pieces: Sequence[Path]) -> None:
@@ -182,38 +162,6 @@ def _keep_dense(plan: PqiPlan, store: RunStore, pieces: Sequence[Path]) -> None:
 
 def _same(plan: PqiPlan, about: About, path: Path) -> None:
     dataclasses.replace(about, identity=plan.identity()).check_same(about, path)
-
-
-def _summary(folder: Path, files: Sequence[Rounds], found: Found) -> dict[str, Any]:
-    """What the report of a study has beside its rows; a file is a session."""
-    sessions = _earlier(folder)
-    for file in files:
-        own = [columns for kept, columns in found.values() if kept is file]
-        if not own:
-            continue
-        ranks = np.concatenate([columns["rank"] for columns in own])
-        session = {
-            # By these a session that is known is told from another that took as long.
-            "ranks": [int(ranks.min()), int(ranks.max()) + 1],
-            "trained": len(ranks),
-            "seconds": round(sum(float(columns["seconds"].sum()) for columns in own), 3),
-            "made_with": file.about.made_with,
-        }
-        if session not in sessions:
-            sessions.append(session)
-    return {
-        "trained_now": sum(session["trained"] for session in sessions),
-        "seconds": round(sum(session["seconds"] for session in sessions), 3),
-        "sessions": sessions,
-        "made_with": sessions[-1]["made_with"],
-    }
-
-
-def _earlier(folder: Path) -> list[dict[str, Any]]:
-    try:
-        return list(json.loads((folder / "summary.json").read_bytes())["sessions"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,26 +13,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import platform
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from clock import Clock
+from made_with import made_with
 from one_shot import check_rounds, goes_of, is_needed
 from round_files import About, Folder, arrays_of, one_shot_path, write_one_shot
 from seed_state import State, check_size, take_up
 
-from combsearch import __version__
-from combsearch.commands.provenance import commit, gpu_facts, processor, repeat_command
 from combsearch.commands.settings import command_settings, flag
 from combsearch.errors import CombsearchError, UsageError
 from combsearch.nets import NetBatch
-from combsearch.runfile import identity_digest
 from combsearch.studies.checkpoint import Halfway
 from combsearch.studies.masks import unpack
 from combsearch.studies.pqi.config import PqiConfig
@@ -53,35 +49,6 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
 
 
-@dataclass
-class Clock:
-    """Says when to stop.
-
-    Attributes:
-        seconds: that there are.
-        began: when they began, of ``time.monotonic``.
-        each: seconds that the last round took a network, if any was trained.
-        last: seconds that it took.
-    """
-
-    seconds: float
-    began: float = field(default_factory=time.monotonic)
-    each: float = 0.0
-    last: float = 0.0
-
-    def note(self, seconds: float, networks: int) -> None:
-        """A round of so many networks took so long."""
-        self.each, self.last = seconds / networks, seconds
-
-    def over(self, networks: int) -> bool:
-        """Whether a round of so many networks that is begun now may come too late.
-
-        More networks take at most so much more time, fewer perhaps no less.
-        """
-        left = self.seconds - (time.monotonic() - self.began)
-        return self.last > 0 and left < 1.1 * max(self.last, self.each * networks)
-
-
 def _run(given: argparse.Namespace, clock: Clock) -> int:
     config = command_settings("pqi", PqiConfig, vars(given)).config
     if not 0 <= given.seed_number < config.seeds:
@@ -94,12 +61,13 @@ def _run(given: argparse.Namespace, clock: Clock) -> int:
         plan = dataclasses.replace(plan, options={"tf32": True})
     check_rounds(plan)
     check_size(plan)
-    about = About(plan.identity(), given.seed_number, given.tf32, made_with(plan, given.tf32))
+    made = made_with("study pqi", plan.config, plan.trainer, given.tf32, "results/pqi/gpu.py")
+    about = About(plan.identity(), given.seed_number, given.tf32, made)
     state = take_up(plan, about, [given.out, *given.source])
     folder = Folder(given.out, about)
-    if state.goes is not None and not one_shot_path(given.out, about.seed).exists():
-        write_one_shot(one_shot_path(given.out, about.seed), about, state.goes)
-    halfway = given.halfway and given.halfway / _digest(about)
+    if state.goes is not None and not one_shot_path(given.out, about.number).exists():
+        write_one_shot(one_shot_path(given.out, about.number), about, state.goes)
+    halfway = given.halfway and given.halfway / about.digest
     seconds = _rounds(plan, state, folder, clock, halfway, given.room * 1e6)
     print(json.dumps(_summary(plan, state, seconds, folder)))
     return 0 if state.number > config.rounds else _RESUMABLE
@@ -110,7 +78,7 @@ def _rounds(
 ) -> dict[int, float]:
     """Train rounds while there is time and room; the seconds of each."""
     seconds: dict[int, float] = {}
-    dense = state.dense(plan, folder.about.seed)
+    dense = state.dense(plan, folder.about.number)
     grown = 0
     while state.number <= plan.config.rounds:
         count = state.networks()
@@ -130,7 +98,7 @@ def _one_round(
     plan: PqiPlan, state: State, folder: Folder, dense: NetBatch | None, halfway: Path | None
 ) -> NetBatch | None:
     """Train and save a round; what one-shot pruning goes by in the next."""
-    seed, number = folder.about.seed, state.number
+    seed, number = folder.about.number, state.number
     kept = None if halfway is None else Halfway(halfway / f"{seed}-{number}.npz")
     columns, nets = run_round(plan, seed, number, state.masks, dense, kept)
     if number == 0 and is_needed(plan):
@@ -156,7 +124,7 @@ def _summary(
     """What was done, as JSON."""
     return {
         "run": plan.name(),
-        "seed": folder.about.seed,
+        "seed": folder.about.number,
         "device": folder.about.made_with["machine"].get("gpus") or "cpu",
         "rounds_done": state.number - 1,
         "rounds": plan.config.rounds,
@@ -164,34 +132,6 @@ def _summary(
         "seconds": seconds,
         "bytes": {path.name: path.stat().st_size for path in sorted(folder.path.glob("*.npz"))},
     }
-
-
-def made_with(plan: PqiPlan, tf32: bool) -> dict[str, Any]:
-    """Command, versions and machine, as the summary of a run names them."""
-    cuda = torch.cuda.is_available()
-    return {
-        "command": repeat_command("study pqi", plan.config),
-        "script": "results/pqi/gpu.py",
-        "versions": {
-            "combsearch": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": str(torch.__version__),
-        },
-        "trainer": plan.trainer,
-        "tf32": tf32,
-        "commit": commit(),
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "processor": processor(),
-            **(gpu_facts() if cuda else {}),
-        },
-    }
-
-
-def _digest(about: About) -> str:
-    """Names the run in a folder of rounds halfway, which do not say themselves whose they are."""
-    return f"{identity_digest(about.identity)[:16]}{'-tf32' * about.tf32}"
 
 
 def _parser() -> argparse.ArgumentParser:

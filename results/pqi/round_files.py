@@ -1,11 +1,12 @@
-"""Finished rounds of a seed in files that travel, and what it takes to go on from them.
+"""Finished rounds in files that travel, and what it takes to go on from them.
 
     seed-0.rounds-003-007.npz    the rows of rounds 3 to 7; the masks of the last one to go on with
     seed-0.one-shot.npz          in which round one-shot pruning takes each weight (one_shot.py)
 
 A file of rounds holds ``about`` (JSON) and the columns of ``pqi_rows`` as ``7/accuracy``, an array
-[chain, ...] each. It is written again under another name while it grows, until it is large.
-PyTorch and numpy only.
+[chain, ...] each. It is written again under another name while it grows, until it is large. Those
+of the dimensionality study (results/dimensionality) are called ``setting-3.rounds-...`` and hold
+the columns of ``dimension_rows``. PyTorch and numpy only.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ import numpy.typing as npt
 
 from combsearch import durable
 from combsearch.errors import CorruptDataError, RunMismatchError
+from combsearch.runfile import identity_digest
 
-FORMAT = 1
+FORMAT = 2
 MOST = 15 * 2**20
 """Bytes of a file, at most."""
 
 Columns = dict[str, npt.NDArray[Any]]
-_NAME = re.compile(r"seed-(\d+)\.rounds-(\d+)-(\d+)\.npz")
+_NAME = re.compile(r"([a-z]+)-(\d+)\.rounds-(\d+)-(\d+)\.npz")
 _BROKEN = (
     ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -42,24 +44,37 @@ class About:
     """Whose rows they are.
 
     Attributes:
-        identity: of the run (``PqiPlan.identity``).
-        seed: number of the seed.
+        identity: of the run (the plan's).
+        number: of the seed or setting, whose rounds go one after the other.
         tf32: whether a GPU may have rounded to TF32.
-        made_with: machine, versions and command.
+        made_with: machine, versions, command and script.
+        unit: what has the number, ``seed`` or ``setting``.
     """
 
     identity: dict[str, Any]
-    seed: int
+    number: int
     tf32: bool
     made_with: dict[str, Any]
+    unit: str = "seed"
+
+    @property
+    def name(self) -> str:
+        """``seed-0``: names of files begin with it."""
+        return f"{self.unit}-{self.number}"
+
+    @property
+    def digest(self) -> str:
+        """Names the run in a folder of rounds halfway, which do not say themselves whose."""
+        return f"{identity_digest(self.identity)[:16]}{'-tf32' * self.tf32}"
 
     def check_same(self, other: About, path: Path) -> None:
         """RunMismatchError unless ``other``, of the file ``path``, is of the same run."""
-        for name in ("identity", "seed", "tf32"):
+        for name in ("unit", "identity", "number", "tf32"):
             mine, its = _plain(getattr(self, name)), _plain(getattr(other, name))
             if mine != its:
+                shown = self.unit if name == "number" else name
                 raise RunMismatchError(
-                    f"{path} is of another run: its {_difference(name, its, mine)}; repeat the"
+                    f"{path} is of another run: its {_difference(shown, its, mine)}; repeat the"
                     " command with the settings, data and version that made it, or leave it away"
                 )
 
@@ -87,13 +102,13 @@ def arrays_of(columns: Mapping[str, Any], chains: int) -> Columns:
     }  # fmt: skip
 
 
-def rounds_files(folder: Path, seed: int | None = None) -> list[Path]:
-    """The files of rounds in a folder, of one seed or all, by seed and last round."""
+def rounds_files(folder: Path, unit: str, number: int | None = None) -> list[Path]:
+    """The files of rounds in a folder, of one seed or setting or all, by it and last round."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _NAME.fullmatch(path.name)
-        if match and seed in (None, int(match[1])):
-            found.append(((int(match[1]), int(match[3]), int(match[2])), path))
+        if match and match[1] == unit and number in (None, int(match[2])):
+            found.append(((int(match[2]), int(match[4]), int(match[3])), path))
     return [path for _, path in sorted(found)]
 
 
@@ -134,7 +149,7 @@ def write_one_shot(path: Path, about: About, goes: Mapping[str, npt.NDArray[np.u
 
 @dataclass(eq=False)
 class Folder:
-    """The folder that a process writes to; it must be the only one for a seed.
+    """The folder that a process writes to, the only one that writes rounds of this seed.
 
     Attributes:
         path: the folder.
@@ -163,7 +178,7 @@ class Folder:
         if self._held and len(data) > MOST:
             held, replaced = {number: columns}, None
             data = self._encoded(held)
-        name = f"seed-{self.about.seed}.rounds-{min(held):03d}-{number:03d}.npz"
+        name = f"{self.about.name}.rounds-{min(held):03d}-{number:03d}.npz"
         durable.write_bytes(self.path / name, data)
         if replaced is not None:
             replaced.unlink()
@@ -197,9 +212,10 @@ def _read(path: Path) -> tuple[Columns, About]:
 
 def _damaged(path: Path, error: Exception) -> CorruptDataError:
     reason = " ".join(str(error).split()) or type(error).__name__
+    script = f"results/{'dimensionality' if path.name.startswith('setting-') else 'pqi'}/gpu.py"
     return CorruptDataError(
-        f"{path} is damaged or no file of results/pqi/gpu.py ({reason}); fetch it again, or remove"
-        " it: gpu.py then goes on from what is left"
+        f"{path} is damaged or no file of {script} ({reason}); fetch it again, or remove it:"
+        " gpu.py then goes on from what is left"
     )
 
 

@@ -72,12 +72,12 @@ def take_up(plan: PqiPlan, about: About, folders: Sequence[Path]) -> State:
         UsageError: a folder is not there, or holds too little to go on.
     """
     for folder in folders[1:]:
-        if not rounds_files(folder, about.seed):
+        if not rounds_files(folder, "seed", about.number):
             raise UsageError(
-                f"--from {folder} has no rounds of seed {about.seed}; name folders that were --out"
-                " before"
+                f"--from {folder} has no rounds of seed {about.number}; name folders that were"
+                " --out before"
             )
-    files = [path for folder in folders for path in rounds_files(folder, about.seed)]
+    files = [path for folder in folders for path in rounds_files(folder, "seed", about.number)]
     found = [(max(rounds.columns), rounds) for rounds in map(read_rounds, files)]
     full = dense_masks(plan)
     for _, rounds in found:
@@ -93,7 +93,7 @@ def take_up(plan: PqiPlan, about: About, folders: Sequence[Path]) -> State:
 
 
 def _goes(plan: PqiPlan, about: About, folders: Sequence[Path]) -> Goes:
-    paths = [one_shot_path(folder, about.seed) for folder in folders]
+    paths = [one_shot_path(folder, about.number) for folder in folders]
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         raise UsageError(

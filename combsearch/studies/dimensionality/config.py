@@ -6,7 +6,6 @@ what all experiments share; each experiment is a class of its own, with its own 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,6 +15,8 @@ from combsearch.fields import option, require, same_option
 
 EMBEDDINGS = ("linear", "distractors", "both")
 _WHO = "dimensionality"
+_MOST_ROUNDS = 10_000  # a shard each: more do not fit the memory that lists them
+_LARGEST_SIDE = 4096  # pixels
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class ImpConfig:
     epochs: int = option(160, "passes over the points, in every round")
     batch_size: int = option(128, "points a step")
     lr: float = option(0.1, "learning rate of the first epoch")
-    schedule: str = option("cosine", "cosine (to 0), constant or step")
+    schedule: str = option(
+        "cosine", "cosine (to 0), constant, or step (a tenth from epochs 15 and 30)"
+    )
     momentum: float = option(0.9, "SGD momentum; Adam's first beta")
     nesterov: bool = option(False, "Nesterov's momentum")
     clip: float = option(0.0, "norm to which gradients are clipped; 0 for none")
@@ -48,10 +51,18 @@ class ImpConfig:
     trainer: str = option("auto", "auto, vmap or loop; for small MLPs also sparse and fused")
 
     def __post_init__(self) -> None:
+        given: Any = self.widths  # a TOML file may have them as numbers
+        if isinstance(given, tuple):
+            widths = tuple(str(one) if type(one) is int else one for one in given)
+            object.__setattr__(self, "widths", widths)
         fields.check_types(self)
         self._check_lists()
         for name in ("rounds", "seeds", "epochs", "batch_size"):
             fields.check_positive(_WHO, name, getattr(self, name))
+        require(
+            self.rounds <= _MOST_ROUNDS,
+            f"{_WHO}: rounds is {self.rounds}, it must be at most {_MOST_ROUNDS}",
+        )
         require(0 < self.share < 1, f"{_WHO}: share is {self.share:g}, it must be between 0 and 1")
         require(
             0 <= self.seed <= fields.MAX_SEED, f"{_WHO}: seed is {self.seed!r}, must be 0..2^64-1"
@@ -60,18 +71,29 @@ class ImpConfig:
         self._check_own()
 
     def _check_lists(self) -> None:
-        for name in ("widths", "dimensions", "rewinds", "tolerances", "keep"):
-            values = tuple(dict.fromkeys(getattr(self, name)))
-            object.__setattr__(self, name, values)
-            require(bool(values), f"{_WHO}: no {name}, name at least one")
-        for name, least in (("dimensions", 1), ("rewinds", 0), ("tolerances", 0)):
+        for name in ("widths", "dimensions", "rewinds", "tolerances"):
+            self._check_some(name)
+        for name, least in (("dimensions", 1), ("rewinds", 0)):
             for value in getattr(self, name):
                 require(
-                    least <= value < math.inf,
+                    least <= value,
                     f"{_WHO}: {name} holds {value!r}, each must be from {least} up",
                 )
+        for value in self.tolerances:
+            require(
+                0 <= value < 1,
+                f"{_WHO}: tolerances holds {value!r}, each must be from 0 up and below 1: an"
+                " accuracy, 0.005 is half a point",
+            )
         object.__setattr__(self, "tolerances", tuple(map(float, self.tolerances)))
-        object.__setattr__(self, "keep", tuple(name for name in self.keep if name) or ("",))
+        keep = tuple(dict.fromkeys(name for name in self.keep if name))
+        object.__setattr__(self, "keep", keep or ("",))
+
+    def _check_some(self, name: str) -> None:
+        """Leave out of a list what it repeats, and refuse an empty one."""
+        values = tuple(dict.fromkeys(getattr(self, name)))
+        object.__setattr__(self, name, values)
+        require(bool(values), f"{_WHO}: no {name}, name at least one")
 
     def _check_own(self) -> None:
         """Check what the experiment adds."""
@@ -123,6 +145,11 @@ class ExtrinsicConfig(ImpConfig):
 
     def _check_own(self) -> None:
         require(self.points >= 0, f"{_WHO}: points is {self.points}, it must be from 0 up")
+        side = max(self.dimensions)
+        require(
+            side <= _LARGEST_SIDE,
+            f"{_WHO}: dimensions holds {side}, images have sides of 1 to {_LARGEST_SIDE} pixels",
+        )
 
 
 @dataclass(frozen=True)
@@ -197,6 +224,7 @@ class SpiralConfig(ImpConfig):
             self.embedding in EMBEDDINGS,
             f"{_WHO}: embedding is {self.embedding!r}, it must be one of {', '.join(EMBEDDINGS)}",
         )
+        self._check_some("targets")
         for target in self.targets:
             require(0 < target <= 1, f"{_WHO}: targets holds {target!r}, each must be in (0, 1]")
         wrong = [d for d in self.dimensions if not 2 <= d <= 16]

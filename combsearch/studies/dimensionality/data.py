@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from combsearch.errors import UsageError
 from combsearch.studies.dimensionality.config import (
@@ -23,6 +23,9 @@ from combsearch.studies.dimensionality.config import (
 from combsearch.tasks import Task, load_task
 from combsearch.tasks.images import DATA_SETS, load_images
 from combsearch.tasks.linear_stream import LinearStream
+
+if TYPE_CHECKING:
+    from combsearch.generators.base import Generator
 
 Shape = tuple[int, int, int]
 
@@ -148,7 +151,7 @@ def data_identity(config: ImpConfig) -> dict[str, Any]:
         _check_data_set(config.task)
         return {"images": load_images(config.task).task().digest()}
     if isinstance(config, IntrinsicConfig):
-        _check_generator(config)
+        _generator(config)  # what does not fit shows before anything is trained
         return {"generator": hashlib.sha256(_read(config.generator)).hexdigest()}
     if isinstance(config, LinearConfig):
         return _stream(config, 1).identity()
@@ -188,20 +191,29 @@ def _resized(config: ExtrinsicConfig, side: int) -> Source:
 
 
 def _generated(config: IntrinsicConfig, dimension: int) -> Source:
-    from combsearch.generators import generated_task, load_generator
+    from combsearch.generators import generated_task
 
-    _check_generator(config)
-    generator = load_generator(Path(config.generator))
+    generator = _generator(config)
     task = generated_task(generator, dimension, config.points, config.test_points, config.seed)
     return Fixed(task, _shape(generator.image_shape))
 
 
-def _check_generator(config: IntrinsicConfig) -> None:
+def _generator(config: IntrinsicConfig) -> Generator:
+    """The generator, which has all latent coordinates that the dimensions need."""
+    from combsearch.generators import load_generator
+
     if not config.generator:
         raise UsageError(
             "no generator: name its weights with --generator FILE; combsearch study"
             " dimensionality generator train makes a small one"
         )
+    generator = load_generator(config.generator)
+    most = max(config.dimensions)
+    if most > generator.latent:
+        raise UsageError(
+            f"dimensions holds {most}, {config.generator} has {generator.latent} latent coordinates"
+        )
+    return generator
 
 
 def _check_data_set(name: str) -> None:
@@ -215,8 +227,9 @@ def _check_data_set(name: str) -> None:
 def _read(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the generator {path!r}: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the generator {path!r}: {reason}") from None
 
 
 def _shape(shape: tuple[int, ...]) -> Shape:

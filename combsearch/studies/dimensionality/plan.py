@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from combsearch.config import changed
-from combsearch.errors import UsageError
+from combsearch.errors import RunMismatchError, UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch, Network
 from combsearch.networks import Dense, ImageNetwork, get_network
@@ -83,7 +84,8 @@ class ImpPlan:
             hidden(width, config)  # a wrong width shows before anything is loaded
         data = data_identity(config)
         settings = tuple(Setting(w, d) for w in config.widths for d in config.dimensions)
-        source = _kept(config, config.dimensions[0])
+        # Of the smallest images: what takes those takes the others.
+        source = _kept(config, min(config.dimensions), _text(data))
         trainers = {
             _trainer_name(config, Loaded(*_network(config, width, source)))
             for width in config.widths
@@ -98,7 +100,8 @@ class ImpPlan:
 
     def load(self, setting: Setting) -> Loaded:
         """The network and data of a setting; the last data loaded are kept."""
-        return Loaded(*_network(self.config, setting.width, _kept(self.config, setting.dimension)))
+        source = _kept(self.config, setting.dimension, _text(self.data))
+        return Loaded(*_network(self.config, setting.width, source))
 
     def get_trainer(self) -> Trainer:
         """The trainer, made anew."""
@@ -154,7 +157,7 @@ def hidden(width: str, config: ImpConfig) -> tuple[int, ...]:
     """
     resnet = isinstance(config, (ExtrinsicConfig, IntrinsicConfig)) and config.network != "mlp"
     parts = width.split("x")
-    plain = all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts)
+    plain = all(re.fullmatch("0*[1-9][0-9]{0,8}", part) for part in parts)
     if plain and not (resnet and len(parts) > 1):
         return tuple(map(int, parts))
     example = "a whole number such as 16" if resnet else "hidden widths such as 256x128"
@@ -162,8 +165,20 @@ def hidden(width: str, config: ImpConfig) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=1)
-def _kept(config: ImpConfig, dimension: int) -> Source:
-    return load_source(config, dimension)
+def _kept(config: ImpConfig, dimension: int, data: str) -> Source:
+    """``load_source``, of data whose identity is ``data`` (JSON)."""
+    source = load_source(config, dimension)
+    # A generator may be trained again into its file while a run goes on; data sets stay.
+    if isinstance(config, IntrinsicConfig) and _text(data_identity(config)) != data:
+        raise RunMismatchError(
+            f"the generator {config.generator!r} changed while the run was going on: restore it"
+            " and repeat the command, or start another run"
+        )
+    return source
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True)
 
 
 def _network(
@@ -221,6 +236,8 @@ def _trainer_name(config: ImpConfig, found: Loaded) -> str:
     if config.trainer == "auto":
         return "vmap" if obstacle else "sparse"
     name = get_trainer(config.trainer).name
+    if name not in _GENERAL:
+        raise UsageError(f"trainer {name!r} is not one of auto, {', '.join(_GENERAL)}")
     if name in ("cuda", "fused", "sparse") and obstacle is not None:
         raise UsageError(f"trainer {name!r} cannot do this: {obstacle}; 'vmap' and 'loop' can")
     return name

@@ -3,8 +3,8 @@
 Only its rank correlations are here. The numbers of its tables 1 to 3, weights left by network
 and dimension, are not: they could not be had in a form to check, and none is made up. Who has
 the paper types a table into a CSV with the columns group, dimension, mean and spread and runs
-``combsearch study dimensionality correlate TABLE.csv --paper NAME``; tables of a run show
-such a file's values beside their own.
+``combsearch study dimensionality correlate TABLE.csv --paper NAME``; figures show such a file's
+values beside those of a run (``plot --paper EXPERIMENT:TABLE.csv``).
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ def make_report(
     """The report of a run, finished or not; ``whole`` is the rows of a finished one."""
     report: dict[str, Any] = {
         "command": f"study dimensionality {config.experiment}",
+        "experiment": config.experiment,
         "run_folder": str(folder),
         "config": config.to_json(),
         "finished": len(rows) == whole,
@@ -112,15 +113,16 @@ def report_text(report: dict[str, Any], paper: Sequence[TableRow] = ()) -> str:
     config = report["config"]
     state = "" if report["finished"] else f", {report['rows_left']} left"
     lines = [
-        f"{report['command']}: {report['rows']} rows{state}, {config['seeds']} seeds,"
-        f" in {report['run_folder']}"
+        f"study dimensionality {report['experiment']}: {_count(report['rows'], 'row')}{state},"
+        f" {_count(config['seeds'], 'seed')}, in {report['run_folder']}"
     ]
     if report["diverged"]:
-        lines.append(f"{report['diverged']} rows diverged and do not count")
+        does = "does" if report["diverged"] == 1 else "do"
+        lines.append(f"{_count(report['diverged'], 'row')} diverged and {does} not count")
     for one in report["dense"]:
         lines.append(
             f"width {one['width']}, dimension {one['dimension']}: {one['weights']:,} weights, dense"
-            f" accuracy {_percent(one['accuracy'])}, {one['rounds']} rounds"
+            f" accuracy {_percent(one['accuracy'])}, {_count(one['rounds'], 'round')}"
         )
     for rewind in config["rewinds"]:
         own = [table for table in report["tables"] if table["rewind"] == rewind]
@@ -135,6 +137,10 @@ def report_text(report: dict[str, Any], paper: Sequence[TableRow] = ()) -> str:
     return "\n".join(lines)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}%"
 
@@ -146,10 +152,13 @@ def _correlation_line(table: dict[str, Any]) -> str:
 
 
 def _sparsest_line(one: dict[str, Any]) -> str:
-    best = "none" if one["nonzeros"] is None else f"{one['nonzeros']} nonzeros"
+    best = "none"
+    if one["nonzeros"] is not None:
+        have = "has" if one["seeds"] == 1 else "have"
+        best = f"{one['nonzeros']} nonzeros, {_count(one['seeds'], 'seed')} {have} one"
     return (
         f"{one['inputs']} inputs, target {100 * one['target']:g}%, width {one['width']}: sparsest"
-        f" success {best}, {one['seeds']} seeds have one"
+        f" success {best}"
     )
 
 
