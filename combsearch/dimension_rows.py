@@ -14,7 +14,8 @@ after ``rewind`` steps, and prunes the smallest weights of the result.
     cell             string         learning rate and schedule, "0.1:cosine"
     restart          int32          number of the seed, from 0
     accuracy         float64        on test points, after the last step of the round
-    status           string         "ok" or "diverged": after the last step it was not finite
+    status           string         "ok" or "diverged": after the last step it was not finite; then
+                                    nothing is pruned, and further rounds repeat it
     weights          int64          weights that rounds may prune, of the dense network; those of
                                     layers that are kept whole count nowhere but in effective
                                     and nonzeros

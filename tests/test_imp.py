@@ -184,6 +184,25 @@ def test_points_that_stay_are_cut_between_epochs(
         np.testing.assert_array_equal(np.stack(columns["mask"]), np.stack(expected["mask"]))
 
 
+def test_what_diverges_is_not_pruned(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = ImpPlan.of(linear())
+    first = all_rounds(plan, 0)[0]
+    loaded = plan.load(plan.settings[0])
+    score = type(plan.get_trainer()).score
+
+    def one_lost(self: Any, nets: NetBatch, task: Any) -> Any:
+        found = score(self, nets, task)
+        return dataclasses.replace(found, diverged=np.array([False, True]))
+
+    monkeypatch.setattr(type(plan.get_trainer()), "score", one_lost)
+    columns = run_round(plan, 0, 1, first["masks"])
+    assert list(columns["status"]) == ["ok", "diverged"]
+    assert columns["left"].tolist() == [52 - 10, 52]
+    left = unpack(np.stack(columns["mask"]), dense_masks(plan, loaded))
+    for name, mask in left.items():
+        np.testing.assert_array_equal(mask[1], first["masks"][name][1])
+
+
 def test_weights_to_rewind_to_are_kept_and_made_again(tmp_path: Path) -> None:
     plan = ImpPlan.of(linear(rewinds=(6,)))
     loaded = plan.load(plan.settings[1])
@@ -269,6 +288,7 @@ def test_bad_settings_are_named(
         (images(task="xor"), ("'xor'", "fashion-mnist")),
         (images(points=10**6), ("1000000",)),
         (images(network="resnet9"), ("resnet9",)),
+        (images(network="cnn"), ("'cnn'", "mlp", "resnet20")),
         (IntrinsicConfig(), ("--generator",)),
         (IntrinsicConfig(generator="no.safetensors"), ("no.safetensors",)),
     ],

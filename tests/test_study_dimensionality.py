@@ -202,6 +202,25 @@ def test_published_rows_are_drawn_beside_a_table(
     assert "same experiment" in twice
 
 
+def test_tables_of_published_rows_stand_beside_the_papers(
+    runs: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    paper = tmp_path / "paper.csv"
+    paper.write_text("group,dimension,mean,spread\n6x5,2,31.25,3\n6x5,6,50,4\n")
+    words = ("table", str(runs / "t.parquet"), "--paper", str(paper), "-o", str(tmp_path / "csv"))
+    assert study(*words) == 0
+    text = capsys.readouterr().out
+    assert "31.25 ± 3.00" in text and "within 5%" in text and "rank correlation" in text
+    with (tmp_path / "csv" / "table-strict.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["paper_mean"] for line in lines] == ["31.25", "50", "", ""]
+    assert study(*words[:2], "--json") == 0
+    report = printed(capsys)
+    whole = json.loads((runs / "whole" / "summary.json").read_text())
+    assert report["tables"] == whole["tables"] and report["paper"] == []
+    assert "cannot be read" in error(capsys, *words[:2], "--paper", str(tmp_path / "none.csv"))
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

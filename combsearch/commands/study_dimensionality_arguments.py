@@ -35,8 +35,20 @@ def add_dimensionality(studies: Commands) -> None:
     add_generator(names)
     text = "the rows of a run, without masks, in one file to publish"
     export_options(leaf(names, "export", "study_dimensionality_runs", _export, text))
+    text = "the paper's table of published rows: weights left by width and dimension, correlation"
+    _table_options(leaf(names, "table", "study_dimensionality_runs", _table, text))
     text = "figures of published rows, and of all experiments side by side"
     _plot_options(leaf(names, "plot", "study_dimensionality_runs", _plot, text))
+
+
+def _table_options(table: argparse.ArgumentParser) -> None:
+    table.add_argument("file", metavar="FILE", help="a file that export wrote")
+    table.add_argument(
+        "--paper", metavar="TABLE.csv",
+        help="values to show beside, columns group, dimension, mean, spread",
+    )  # fmt: skip
+    table.add_argument("-o", "--output", metavar="FOLDER", help="write a CSV a criterion there")
+    table.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _plot_options(plot: argparse.ArgumentParser) -> None:
@@ -68,3 +80,9 @@ def _plot(given: argparse.Namespace) -> None:
     from combsearch.commands.study_dimensionality_runs import draw_files
 
     draw_files(given.files, given.output, given.format, given.paper, given.json)
+
+
+def _table(given: argparse.Namespace) -> None:
+    from combsearch.commands.study_dimensionality_runs import table_of_file
+
+    table_of_file(given.file, given.paper, given.output, given.json)

@@ -16,6 +16,7 @@ from combsearch import fields
 from combsearch.commands.output import say
 from combsearch.commands.study_status import some_rows, status, status_text
 from combsearch.dimension_rows import SHOWN
+from combsearch.durable import make_folder
 from combsearch.errors import UsageError
 from combsearch.runfile import identity_digest
 from combsearch.store import RunStore, write_bytes
@@ -83,14 +84,16 @@ def _some(files: list[Path], name: str) -> list[Path]:
     return files
 
 
-def write_tables(config: ImpConfig, rows: pa.Table, folder: Path) -> list[Path]:
+def write_tables(
+    config: ImpConfig, rows: pa.Table, folder: Path, paper: Sequence[TableRow] = ()
+) -> list[Path]:
     """A CSV a criterion of matching, for ``correlate`` and for papers; their paths."""
     files = []
     for rewind in config.rewinds:
         for name, table in chain_tables(config, rows, rewind).items():
             more = f"-rewind-{rewind}" if len(config.rewinds) > 1 else ""
             path = folder / f"table-{name.replace(' ', '-').replace('%', '')}{more}.csv"
-            write_bytes(path, csv_table(table).encode())
+            write_bytes(path, csv_table(table, paper).encode())
             files.append(path)
     return files
 
@@ -101,6 +104,32 @@ def export_rows(store: RunStore, output: str) -> dict[str, Any]:
     facts = {"identity": identity_digest(store.identity), "trainer": store.identity["trainer"]}
     publish(rows, config, facts, Path(output))
     return {"command": "study dimensionality export", "rows": len(rows), "file": output}
+
+
+def table_of_file(
+    file: str, paper: str | None, output: str | None, as_json: bool
+) -> dict[str, Any]:
+    """Show the tables of published rows, strict and by tolerance, the paper's values beside.
+
+    Args:
+        file: that ``study dimensionality export`` wrote.
+        paper: CSV of the paper's table, or None.
+        output: folder that the tables are written to as CSV, or None.
+        as_json: print one JSON object.
+
+    Raises:
+        UsageError: a file that is none, or a table that cannot be read.
+        CorruptDataError: the file is damaged.
+    """
+    beside = read_table(paper) if paper else []
+    config, rows = published(Path(file))
+    report = make_report(config, rows, whole_rows(config), file)
+    report |= {"command": "study dimensionality table", "paper": [vars(row) for row in beside]}
+    if output:
+        make_folder(Path(output))
+        report["files"] = [str(p) for p in write_tables(config, rows, Path(output), beside)]
+    say(json.dumps(report) if as_json else report_text(report, beside))
+    return report
 
 
 def draw_files(

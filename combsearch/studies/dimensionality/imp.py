@@ -83,6 +83,8 @@ def run_round(
     trained = _trained(plan, found, place, number, masks, root)
     scores = plan.get_trainer().score(trained, found.source.test)
     left = pruned(trained, found.names, plan.config.share)
+    for name, mask in left.items():  # numbers that are no numbers have no order: all stay
+        mask[scores.diverged] = masks[name][scores.diverged]
     counted = counted_nonzeros(trained)
     return {
         **_who(plan, place, number),

@@ -193,9 +193,19 @@ def _network(
     elif getattr(config, "network", "") == "mlp":
         network = ImageNetwork(Dense(widths), source.image_shape, task.classes)
     else:
-        name = f"{getattr(config, 'network', '')}x{widths[0]}"
-        network = get_network(name, source.image_shape, task.classes)
+        network = get_network(_resnet(config, widths[0]), source.image_shape, task.classes)
     return network, source, _pruned_names(config, network)
+
+
+def _resnet(config: ImpConfig, width: int) -> str:
+    """The name of a ResNet for small images, as ``get_network`` knows it."""
+    name = str(getattr(config, "network", ""))
+    if not re.fullmatch(r"resnet[0-9]+", name):
+        raise UsageError(
+            f"network is {name!r}, it must be mlp or a ResNet for small images by its depth 6n + 2,"
+            " such as resnet8 or resnet20"
+        )
+    return f"{name}x{width}"
 
 
 def _pruned_names(config: ImpConfig, network: Network) -> tuple[str, ...]:
