@@ -2,6 +2,7 @@
 
     python results/dimensionality/sizes.py RUN... [FILE.parquet...] -o results/dimensionality/sizes
 
+--targets (default 0.75,0.95) are the accuracies shown; a descent counts for all that it reached.
 RUN are run folders of phase1, exhaust and descend on ``spiral_*_D`` tasks (``cubist_spiral`` counts
 as ``distractors`` with 2 inputs), FILE rows of ``study dimensionality spiral`` that export wrote.
 Writes sizes.json (a record a search, target and number of inputs, with command and digest), the
@@ -36,8 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("sources", metavar="RUN|FILE", nargs="+", type=Path)
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument("--targets", default="0.75,0.95", metavar="X,X")
     given = parser.parse_args(arguments)
-    records = [one for source in given.sources for one in _records(source, given.output)]
+    targets = tuple(map(float, given.targets.split(",")))
+    records = [one for source in given.sources for one in _records(source, given.output, targets)]
+    records = [one for one in records if one["target"] in targets]
     records.sort(key=lambda one: (one["embedding"], one["target"], one["line"], one["inputs"]))
     given.output.mkdir(parents=True, exist_ok=True)
     text = json.dumps(records, indent=1)
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _records(source: Path, output: Path) -> Iterator[dict[str, Any]]:
+def _records(source: Path, output: Path, targets: Sequence[float]) -> Iterator[dict[str, Any]]:
     if source.suffix == ".parquet":
         yield from _pruned(source)
         return
@@ -64,21 +68,23 @@ def _records(source: Path, output: Path) -> Iterator[dict[str, Any]]:
         "digest": report["digest"],
         "machine": report["made_with"]["machine"]["processor"],
     }
-    for target, nonzeros, network in _found(report, source):
-        if network is not None:
+    for target, nonzeros, network in _found(report, source, targets):
+        if network is not None and target in targets:
             name = f"{report['command']}-{embedding}-{inputs}-{target:g}.npz"
             (output / "networks").mkdir(parents=True, exist_ok=True)
             shutil.copyfile(network, output / "networks" / name)
         yield {**found, "target": target, "nonzeros": nonzeros}
 
 
-def _found(report: dict[str, Any], source: Path) -> Iterator[tuple[float, int | None, Path | None]]:
+def _found(
+    report: dict[str, Any], source: Path, targets: Sequence[float]
+) -> Iterator[tuple[float, int | None, Path | None]]:
     """(target, nonzeros, the network's file) that a search found."""
     if report["command"] == "descend":
         best: dict[float, int] = {}
         for one in report["frontier"]:
-            for target in (0.8, 0.85, report["target"]):
-                if one["accuracy"] >= target:
+            for target in targets:  # below its own target a descent stops too early to tell
+                if report["target"] <= target <= one["accuracy"]:
                     best[target] = min(best.get(target, 10**9), one["nonzeros"])
         for target, nonzeros in best.items():
             yield target, nonzeros, source / "frontier" / f"{nonzeros}.npz"
