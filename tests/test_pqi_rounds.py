@@ -164,7 +164,7 @@ class Cut(Exception):
 
 def cut_after(plan: PqiPlan, segments: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training by ``plan`` ends after so many segments of an epoch."""
-    monkeypatch.setattr(training, "_SEGMENT_SECONDS", 0.0)
+    monkeypatch.setattr("combsearch.studies.checkpoint._SEGMENT_SECONDS", 0.0)
     trainer, left = plan.get_trainer(), [segments]
 
     class Cutting:
