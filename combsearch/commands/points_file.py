@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import stat
 import warnings
 import zipfile
 from pathlib import Path
@@ -13,15 +11,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from combsearch.commands.array_file import MAGIC, Header, check_size, open_regular, read_header
 from combsearch.errors import UsageError
 
 KEY = "x"
 """Of an .npz."""
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def read_points(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -33,13 +27,13 @@ def read_points(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
         UsageError: one line that names the file, what was found in it and what was expected.
     """
     try:
-        with _open(Path(path)) as file, warnings.catch_warnings():
+        with open_regular(Path(path), ".npy or .npz") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers of Python 2, and odd literals
-            start = file.read(6)
+            start = file.read(len(MAGIC))
             file.seek(0)
             if start.startswith(b"PK"):
                 return _from_archive(file)
-            if start != b"\x93NUMPY":
+            if start != MAGIC:
                 raise UsageError("found something else, expected an .npy or an .npz with key x")
             return _mapped(file)
     except UsageError as error:
@@ -47,16 +41,6 @@ def read_points(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     except (OSError, ValueError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UsageError(f"points {str(path)!r}: cannot be read ({reason})") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open a regular file; anything else (a folder, a pipe that would block) is refused."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise UsageError("found a folder, expected an .npy or .npz file")
-    if not stat.S_ISREG(mode):
-        raise UsageError("found a pipe or device, expected a regular file")
-    return path.open("rb")
 
 
 def _mapped(file: IO[bytes]) -> npt.NDArray[Any]:
@@ -84,26 +68,13 @@ def _from_archive(file: IO[bytes]) -> npt.NDArray[Any]:
         raise UsageError(f"the archive is damaged ({type(error).__name__})") from error
 
 
-def _header(stream: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran's order, and dtype of an array of ``size`` bytes, header too."""
-    try:
-        version = np.lib.format.read_magic(stream)
-        if version not in _HEADERS:
-            raise UsageError(f"found version {version} of .npy, expected 1.0 or 2.0")
-        shape, fortran, dtype = _HEADERS[version](stream)
-    except UsageError:
-        raise
-    except Exception as error:  # numpy's parser fails in many ways on damaged bytes
-        raise UsageError(f"its header is damaged ({type(error).__name__})") from error
-    if dtype.hasobject:
-        raise UsageError("found Python objects (a pickle, which is never loaded), expected numbers")
-    if dtype.kind not in "biuf":
-        raise UsageError(f"found dtype {dtype}, expected real numbers")
+def _header(stream: IO[bytes], size: int) -> Header:
+    """The header of an array of points, ``size`` bytes with the header."""
+    header = read_header(stream)
+    shape = header[0]
     if len(shape) < 2 or min(shape) < 1:
         raise UsageError(
             f"found shape {list(shape)}, expected [n, ...], a point a row, with no axis empty"
         )
-    found, expected = size - stream.tell(), math.prod(shape) * dtype.itemsize
-    if found != expected:
-        raise UsageError(f"found {found} bytes of numbers, expected {expected}: it is damaged")
-    return shape, fortran, dtype
+    check_size(header, size - stream.tell())
+    return header

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import stat
 import warnings
 from pathlib import Path
 from typing import IO
@@ -12,13 +10,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
+from combsearch.commands.array_file import MAGIC, check_size, open_regular, read_header
 from combsearch.errors import UsageError
-
-_MAGIC = b"\x93NUMPY"
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def read_vector(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
@@ -28,7 +21,7 @@ def read_vector(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
         UsageError: one line that names the file, what was found in it and what was expected.
     """
     try:
-        with _open(Path(path)) as file, warnings.catch_warnings():
+        with open_regular(Path(path), ".npy") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers of Python 2, and odd literals
             _check_header(file)
             file.seek(0)
@@ -44,45 +37,15 @@ def read_vector(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
     return values
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Open a regular file; anything else (a folder, a pipe that would block) is refused."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise UsageError("found a folder, expected an .npy file")
-    if not stat.S_ISREG(mode):
-        raise UsageError("found a pipe or device, expected a regular file")
-    return path.open("rb")
-
-
 def _check_header(file: IO[bytes]) -> None:
     """Raise unless the file is one array of real numbers, all of it there."""
-    start = file.read(len(_MAGIC))
+    start = file.read(len(MAGIC))
     file.seek(0)
-    if start != _MAGIC:
+    if start != MAGIC:
         held = "an archive (.npz)" if start.startswith(b"PK") else "something else"
         raise UsageError(f"found {held}, expected one array as numpy.save writes it (.npy)")
-    shape, dtype = _header(file)
-    if dtype.hasobject:
-        raise UsageError("found Python objects (a pickle, which is never loaded), expected numbers")
-    if dtype.kind not in "biuf":
-        raise UsageError(f"found dtype {dtype}, expected real numbers")
-    found = os.fstat(file.fileno()).st_size - file.tell()
-    expected = math.prod(shape) * dtype.itemsize
-    if found != expected:
-        raise UsageError(f"found {found} bytes of numbers, expected {expected}: it is damaged")
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADERS:
-            raise UsageError(f"found version {version} of .npy, expected 1.0 or 2.0")
-        shape, _, dtype = _HEADERS[version](file)
-    except UsageError:
-        raise
-    except Exception as error:  # numpy's parser fails in many ways on damaged bytes
-        raise UsageError(f"its header is damaged ({type(error).__name__})") from error
-    return shape, dtype
+    header = read_header(file)
+    check_size(header, os.fstat(file.fileno()).st_size - file.tell())
 
 
 def _check_values(values: npt.NDArray[np.float64], shape: tuple[int, ...]) -> None:
