@@ -102,7 +102,7 @@ def _score_chunk(nets: NetBatch, x: torch.Tensor, y: torch.Tensor, points: int) 
     correct = torch.zeros(len(nets), dtype=torch.int64, device=x.device)
     finite = torch.ones(len(nets), dtype=torch.bool, device=x.device)
     for param in nets.params.values():
-        finite &= torch.isfinite(param).flatten(1).all(dim=1)
+        finite &= torch.isfinite(param).reshape(len(param), -1).all(dim=1)
     for first in range(0, len(x), points):
         part = slice(first, first + points)
         logits = forward(nets.params, nets.state, x[part])

@@ -15,6 +15,7 @@ import torch
 from combsearch.errors import UsageError
 from combsearch.nets import Arrays, symmetric
 from combsearch.networks.layers import Initial, Layers, Source
+from combsearch.networks.offset import DctOffset
 from combsearch.rng import RunKeys, uniform
 
 
@@ -39,6 +40,8 @@ class ImageNetwork:
         architecture: how its layers are put together.
         image_shape: (channels, height, width).
         classes: outputs; two classes are two outputs.
+        gain: of the initial weights, see ``Layers``.
+        offset: what its layers add to their weights; None for nothing.
 
     Raises:
         UsageError: images or classes that cannot be.
@@ -47,6 +50,8 @@ class ImageNetwork:
     architecture: Architecture
     image_shape: tuple[int, int, int]
     classes: int
+    gain: float = 1.0
+    offset: DctOffset | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.image_shape)
@@ -95,13 +100,18 @@ class ImageNetwork:
 
     def apply(self, params: Arrays, state: Arrays, x: torch.Tensor) -> tuple[torch.Tensor, Arrays]:
         """Logits [points, classes] and new state in training, of ``x`` [points, ...]."""
-        layers = Layers(_from(params), _from(state), training=True)
-        return self.architecture(layers, self._images(x), self.classes), layers.moved
+        return self.run(source_of(params), source_of(state), x, training=True)
 
     def evaluate(self, params: Arrays, state: Arrays, x: torch.Tensor) -> torch.Tensor:
         """Logits [points, classes] in use, of ``x`` [points, ...], by the running statistics."""
-        layers = Layers(_from(params), _from(state), training=False)
-        return self.architecture(layers, self._images(x), self.classes)
+        return self.run(source_of(params), source_of(state), x, training=False)[0]
+
+    def run(
+        self, params: Source, state: Source, x: torch.Tensor, training: bool
+    ) -> tuple[torch.Tensor, Arrays]:
+        """Logits and new state, of parameters and state wherever they come from."""
+        layers = Layers(params, state, training, self.gain, self.offset)
+        return self.architecture(layers, self._images(x), self.classes), layers.moved
 
     def _images(self, x: torch.Tensor) -> torch.Tensor:
         """``x``, images or their rows of pixels, as [points, channels, height, width]."""
@@ -113,7 +123,9 @@ class ImageNetwork:
         return x.reshape(len(x), *self.image_shape)
 
 
-def _from(arrays: Arrays) -> Source:
+def source_of(arrays: Arrays) -> Source:
+    """What stands in ``arrays``, by name."""
+
     def source(name: str, start: Initial) -> torch.Tensor:
         found: torch.Tensor = arrays[name]
         return found
@@ -126,9 +138,8 @@ def _declared(network: ImageNetwork) -> tuple[dict[str, Initial], dict[str, Init
     """What the parameters and the state of ``network`` are, found by a pass without numbers."""
     params: dict[str, Initial] = {}
     state: dict[str, Initial] = {}
-    layers = Layers(_noting(params), _noting(state), training=False)
     images = torch.empty((1, *network.image_shape), device="meta")
-    network.architecture(layers, images, network.classes)
+    network.run(_noting(params), _noting(state), images, training=False)
     return params, state
 
 

@@ -1,4 +1,4 @@
-"""Trainers by name: loop (slow oracle), vmap (torch.func), fused, sparse and cuda (kernels)."""
+"""Trainers by name: loop (slow oracle), vmap and indexed (torch.func), fused, sparse, cuda."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ TRAINERS = {
     "auto": "combsearch.trainers.auto:AutoTrainer",
     "cuda": "combsearch.trainers.cuda:CudaTrainer",
     "fused": "combsearch.trainers.fused:FusedTrainer",
+    "indexed": "combsearch.trainers.indexed:IndexedTrainer",
     "loop": "combsearch.trainers.loop:LoopTrainer",
     "sparse": "combsearch.trainers.sparse:SparseTrainer",
     "vmap": "combsearch.trainers.vmap:VmapTrainer",

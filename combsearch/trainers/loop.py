@@ -103,7 +103,7 @@ class _Run:
         with torch.enable_grad():
             logits, state = self.network.apply(self.layout.unpack(w), self.state, x)
             (g,) = torch.autograd.grad(mean_loss(logits, y), w)
-        self.state = {name: a.detach() for name, a in state.items()}
+        self.state = {**self.state, **{name: a.detach() for name, a in state.items()}}
         rate = float(plan.rates[self.index, step // plan.steps_per_epoch])
         with torch.no_grad():
             w, self.v, self.adam = updated(plan.recipe, rate, w, self.v, self.adam, g)
