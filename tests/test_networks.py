@@ -22,10 +22,14 @@ from combsearch.nets import MLP, Arrays, NetBatch, Stateful, evaluate, mean_loss
 from combsearch.networks import (
     CNN,
     NETWORKS,
+    VGG,
     Architecture,
     Dense,
+    FixupResNet,
     ImageNetwork,
     Layers,
+    LeNet5,
+    MobileNetV2,
     PreActivationResNet,
     ResNet,
     get_network,
@@ -48,10 +52,14 @@ SMALL: dict[str, Architecture] = {
     "resnet": ResNet((2, 1, 1), (4, 4, 8)),
     "bottleneck": ResNet((1, 2), (3, 5), bottleneck=True),
     "preactivation": PreActivationResNet((2, 1, 1), (6, 6, 8), stem=4),
+    "lenet": LeNet5((2, 3, 4), 5),
+    "vgg": VGG((2, 1), (4, 6)),
+    "mobilenet": MobileNetV2(((1, 3, 1, 1), (2, 4, 2, 2)), stem=4, last=8),
+    "fixup": FixupResNet((2, 1), (4, 6)),
 }
 # Of the many activations of these some lie so close to 0 that rounding decides a ReLU: after
 # that, float32 runs drift apart as far as a gradient does. They are compared in float64.
-DEEP = {"resnet", "bottleneck", "preactivation"}
+DEEP = {"resnet", "bottleneck", "preactivation", "lenet", "vgg", "mobilenet", "fixup"}
 RECIPE = Recipe(epochs=4, batch_size=16, lr=0.05, schedule=Schedule("cosine"))
 STEPS = 24  # of RECIPE over TASK
 
@@ -130,6 +138,10 @@ def test_parameters_and_state_are_those_of_plain_modules(
         ("cnn", FASHION, 1_553_984, 2_890),
         ("resnet18", CIFAR, 11_164_352, 9_610),
         ("resnet50", CIFAR, 23_467_712, 53_130),
+        ("vgg19", CIFAR, 20_024_000, 11_018),
+        ("mobilenetv2", CIFAR, 2_261_824, 35_098),
+        ("fixup_resnet110", CIFAR, 1_719_856, 282),
+        ("lenet5", CIFAR, 61_510, 0),
     ],
 )
 def test_published_sizes(
@@ -163,7 +175,7 @@ def test_networks_compare_and_pickle() -> None:
 # ---- initialisation ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", sorted(set(SMALL) - {"fixup"}))
 def test_init_is_as_torch_bounds_it(name: str) -> None:
     network, keys = small(name), make_keys(40)
     params = network.init(keys)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -122,6 +123,7 @@ def _transformed(
     return found.flatten(2).permute(0, 2, 1).reshape(points, filters, high, wide)
 
 
+@lru_cache(maxsize=256)
 def first_alpha(inputs: int, outputs: int, deviation: float | None) -> float:
     """What alpha is at the start.
 
