@@ -109,4 +109,5 @@ def _scores(
 
     points = x.shape[1] * x.shape[2]
     budget.charge(nets, 2 * points)
-    return lifted(scores, nets, x, y, floats=3 * floats_of(nets, points))
+    one = floats_of(nets, x[0].reshape(points, -1), y[0].reshape(points))
+    return lifted(scores, nets, x, y, floats=3 * one, device=budget.device)

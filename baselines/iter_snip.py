@@ -6,35 +6,52 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from combsearch.baselines.gradients import cut, loss_gradients
+from combsearch.baselines.gradients import cut, mean_gradients
 from combsearch.baselines.steps import geometric
 from combsearch.baselines.thresholds import above
+from combsearch.errors import UsageError
 from combsearch.nets import NetBatch
 from combsearch.pruning import Bits, Budget, Floats, flatten, masked, note_collapse, top, weights_of
 
 
 @dataclass(frozen=True)
 class IterSnip:
-    """SNIP in ``steps`` exponential steps, a minibatch each; what is pruned stays pruned.
+    """SNIP in ``steps`` exponential steps, ``batches`` minibatches each; what is pruned stays so.
 
     In ``paper`` mode weights strictly above the threshold stay: one or two fewer than the
     budget, none on collapse.
+
+    Raises:
+        UsageError: steps or batches below 1.
     """
 
     steps: int = 10
+    batches: int = 1
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps, self.batches)
 
     def prune(self, nets: NetBatch, budget: Budget) -> NetBatch:
         """See ``Pruner.prune``."""
-        return prune_in_steps(nets, budget, self.steps, returning=False)
+        return prune_in_steps(nets, budget, self.steps, self.batches, returning=False)
 
 
-def prune_in_steps(nets: NetBatch, budget: Budget, steps: int, returning: bool) -> NetBatch:
+def check_steps(steps: int, batches: int = 1) -> None:
+    """Raise a UsageError where there is no step, or no minibatch in one."""
+    if steps < 1 or batches < 1:
+        raise UsageError(f"steps is {steps} and batches {batches}, both must be from 1 up")
+
+
+def prune_in_steps(
+    nets: NetBatch, budget: Budget, steps: int, batches: int, returning: bool
+) -> NetBatch:
     """Score, cut, score what is left, and so on.
 
     Args:
         nets: n networks.
         budget: what to keep in the end.
         steps: of all.
+        batches: minibatches that the gradient of a step is the mean over.
         returning: a weight that was cut scores by the value that it had, so that it may
             come back (FORCE); else it is gone (Iterative SNIP).
     """
@@ -42,7 +59,8 @@ def prune_in_steps(nets: NetBatch, budget: Budget, steps: int, returning: bool) 
     kept = np.ones(weights.shape, np.bool_)
     for step in range(1, steps + 1):
         smaller = cut(nets, kept)
-        gradients = loss_gradients(smaller, budget, *budget.draw(step - 1))
+        draws = range((step - 1) * batches, step * batches)
+        gradients = mean_gradients(smaller, budget, draws)
         values = weights if returning else flatten(nets, smaller.params)
         scores = np.abs(flatten(nets, gradients) * values)
         note_collapse(scores, budget)

@@ -70,4 +70,5 @@ class ProsPr:
 
         points = x.shape[1] * x.shape[2]
         budget.charge(nets, points)
-        return lifted(meta, nets, x, y, rates, floats=4 * floats_of(nets, points))
+        one = floats_of(nets, x[0].reshape(points, -1), y[0].reshape(points))
+        return lifted(meta, nets, x, y, rates, floats=4 * one, device=budget.device)

@@ -8,14 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.baselines.layer_budgets import (
-    ALLOCATIONS,
+    counts_of,
     layer_shapes,
-    spent_exactly,
-    truncated,
 )
 from combsearch.nets import NetBatch
 from combsearch.pruning import Bits, Budget, masked, top
-from combsearch.registry import lookup
 from combsearch.rng import uniform
 
 _STREAM = 2  # of ``rng.uniform``: 0 and 1 are initial weights and biases, 3 Xavier's
@@ -28,13 +25,16 @@ class RandomMask:
     Attributes:
         allocation: how layers share the budget: ``uniform``, ``epl`` (equal per layer),
             ``epf`` (equal per filter) or ``erk``.
+        rounding: see ``layer_counts``.
     """
 
     allocation: str = "erk"
+    rounding: str = "exact"
 
     def prune(self, nets: NetBatch, budget: Budget) -> NetBatch:
         """See ``Pruner.prune``."""
-        return masked(nets, random_kept(nets, budget, layer_counts(nets, budget, self.allocation)))
+        counts = layer_counts(nets, budget, self.allocation, self.rounding)
+        return masked(nets, random_kept(nets, budget, counts))
 
 
 def uniform_mask() -> RandomMask:
@@ -57,18 +57,20 @@ def erk_mask() -> RandomMask:
     return RandomMask("erk")
 
 
-def layer_counts(nets: NetBatch, budget: Budget, allocation: str) -> npt.NDArray[np.int64]:
-    """Weights to keep in each layer, int64 [net, layer]; they add up to the budget.
+def layer_counts(
+    nets: NetBatch, budget: Budget, allocation: str, rounding: str = "exact"
+) -> npt.NDArray[np.int64]:
+    """Weights to keep in each layer, int64 [net, layer]; see ``counts_of``.
 
-    In ``paper`` mode each layer is rounded by itself, as rigl-torch does.
+    In ``paper`` mode, where ``exact`` stands for nothing else, each layer is rounded by itself
+    as rigl-torch does.
     """
-    densities = lookup("allocation", allocation, ALLOCATIONS)
     shapes = layer_shapes(nets)
-    known = {}
-    for k in {int(k) for k in budget.weight_nonzeros}:
-        found = densities(shapes, k)
-        known[k] = spent_exactly(found, shapes, k) if budget.exact else truncated(found, shapes)
-    return np.stack([known[int(k)] for k in budget.weight_nonzeros])
+    if rounding == "exact" and not budget.exact:
+        rounding = "truncated"
+    goals = [int(k) for k in budget.weight_nonzeros]
+    known = {k: counts_of(shapes, k, allocation, rounding) for k in set(goals)}
+    return np.stack([known[k] for k in goals])
 
 
 def random_kept(nets: NetBatch, budget: Budget, counts: npt.NDArray[np.int64]) -> Bits:

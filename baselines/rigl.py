@@ -4,34 +4,53 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from combsearch.baselines.gradients import loss_gradients
 from combsearch.baselines.random_mask import layer_counts, random_kept
-from combsearch.nets import NetBatch
+from combsearch.errors import UsageError
+from combsearch.nets import Arrays, NetBatch
 from combsearch.pruning import Bits, Budget, Floats, flatten, masked, top, unflatten
 
 
 @dataclass(frozen=True)
 class RigL:
-    """Random ERK masks that move during training; every layer keeps its number of weights.
+    """Random masks that move during training; every layer keeps its number of weights.
 
     Every ``interval`` steps, in place of an optimiser step, each layer drops a share of its
     weights, the smallest, and grows as many where the loss gradient is largest. The share is
     ``fraction / 2 (1 + cos(pi t / T))`` until step T, ``end`` of the run. Grown weights start
-    at 0; the momentum of masked weights is 0. The paper's text says every 200 steps, its
-    code 100, as RigL's authors do.
+    at 0; the momentum of masked weights is 0, and so are the mean squares that Adam carries for
+    them: a weight that was dropped and grows again begins anew, as google-research/rigl sets
+    every slot of its optimiser back. Adam's count of steps goes on, so that its first step for
+    a grown weight is sqrt(0.1^2 / 0.001), 3.2 times the rate at most. The paper's text says
+    every 200 steps, its code 100, as RigL's authors do.
+
+    Attributes:
+        interval: steps from update to update.
+        fraction: share of the weights that moves at first.
+        end: share of the run in which weights move.
+        allocation: how layers share the budget, see ``RandomMask``; RigL's own is ``erk``.
+
+    Raises:
+        UsageError: an interval below 1.
     """
 
     interval: int = 100
     fraction: float = 0.3
     end: float = 0.75
+    allocation: str = "erk"
+
+    def __post_init__(self) -> None:
+        if self.interval < 1:
+            raise UsageError(f"interval is {self.interval}, it must be from 1 up")
 
     def prune(self, nets: NetBatch, budget: Budget) -> NetBatch:
         """See ``Pruner.prune``."""
-        counts = layer_counts(nets, budget, "erk")
+        counts = layer_counts(nets, budget, self.allocation)
         nets = masked(nets, random_kept(nets, budget, counts))
         stop, taken = int(self.end * budget.total_steps), 0
         for step in range(self.interval, stop, self.interval):
@@ -51,12 +70,20 @@ class RigL:
             for name in nets.network.prunable
         ]
         moved = masked(nets, np.concatenate(parts, axis=1))
+        stays = {name: (moved.masks[name] != 0) & (mask != 0) for name, mask in nets.masks.items()}
         momenta = {
-            name: np.where((moved.masks[name] != 0) & (nets.masks[name] != 0), v, np.float32(0))
-            for name, v in nets.momenta.items()
+            name: np.where(stays[name], v, np.float32(0)) for name, v in nets.momenta.items()
         }
         # A bias whose neuron leads on again starts at 0, as a grown weight does.
-        return dataclasses.replace(moved, momenta=momenta)
+        return dataclasses.replace(moved, momenta=momenta, adam=_of_staying(nets.adam, stays))
+
+
+def _of_staying(adam: Arrays, stays: Mapping[str, Bits]) -> Arrays:
+    """``adam`` with squares of 0 for what does not stay; see ``NetBatch.adam``."""
+    if not adam:
+        return {}
+    flat = np.concatenate([bits.reshape(len(bits), -1) for bits in stays.values()], axis=1)
+    return {**adam, "squares": np.where(flat, adam["squares"], np.float32(0))}
 
 
 def _update(sizes: Floats, kept: Bits, gradients: Floats, share: float) -> Bits:

@@ -23,6 +23,7 @@ from combsearch.nets import NetBatch
 from combsearch.pruning.budget import COMPATS, Bits, Budget, Floats, Integers, Spent
 from combsearch.pruning.keeping import (
     as_budgets,
+    emptied,
     flatten,
     keep_top,
     kth_largest,
@@ -43,6 +44,7 @@ __all__ = [
     "Pruner",
     "Spent",
     "as_budgets",
+    "emptied",
     "flatten",
     "keep_top",
     "kth_largest",

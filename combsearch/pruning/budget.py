@@ -56,6 +56,8 @@ class Budget:
             authors' code does unless runs start from given weights.
         batch_index: int [batch, point], rows of ``task.x`` that take the place of the run's
             minibatches; None where the networks are to be trained.
+        device: what scores are computed on, ``cpu``, ``cuda``, ``cuda:1`` or ``auto``;
+            training is the trainer's.
         spent: what it has cost; ``fit`` and ``charge`` add to it.
     """
 
@@ -67,6 +69,7 @@ class Budget:
     compat: str = "exact"
     reinitialise: bool = False
     batch_index: npt.NDArray[np.int64] | None = None
+    device: str = "cpu"
     spent: Spent = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class Budget:
             )
         if self.compat not in COMPATS:
             raise UsageError(f"compat is {self.compat!r}, it must be one of {', '.join(COMPATS)}")
+        if self.device != "cpu":
+            object.__setattr__(self, "device", _device(self.device))
         object.__setattr__(self, "spent", Spent(0, np.zeros(n), np.zeros(n, np.bool_)))
 
     @property
@@ -157,6 +162,16 @@ class Budget:
         return np.stack(known).astype(np.int64)[place]
 
 
+def _device(name: str) -> str:
+    """``name``, which torch finds, and for ``auto`` what there is."""
+    import torch
+
+    from combsearch.trainers.vmap import VmapTrainer
+
+    VmapTrainer(name)  # raises a UsageError where there is no such device
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def _twins(
     nets: NetBatch, budget: Budget
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
@@ -164,6 +179,8 @@ def _twins(
 
     Equal are those with the same arrays, recipe and minibatches: the same becomes of them.
     """
+    if len(nets) == 1:
+        return None
     seen: dict[Any, int] = {}
     batches = _batches_of(budget)
     groups = [

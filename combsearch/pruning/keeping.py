@@ -70,26 +70,37 @@ def note_collapse(
 
 def top(scores: npt.NDArray[Any], keep: Integers) -> Bits:
     """bool [net, weight]: the ``keep`` [net] highest of each row, ties by index, NaN last."""
-    scores = np.where(np.isnan(scores), -np.inf, scores)
     kept = np.zeros(scores.shape, np.bool_)
     for row, one, k in zip(kept, scores, keep, strict=True):
         if k > 0:
-            threshold = _threshold(one, int(k))
-            row[:] = one > threshold
-            row[np.flatnonzero(one == threshold)[: k - np.count_nonzero(row)]] = True
+            row[:] = _highest(one, int(k))
     return kept
 
 
-def _threshold(scores: npt.NDArray[Any], k: int) -> Any:
-    """The ``k``-th largest; quick where most are -inf, as for weights that are gone already."""
-    candidates = scores[scores > -np.inf]
-    return np.partition(candidates, -k)[-k] if k <= len(candidates) else -np.inf
+def _highest(scores: npt.NDArray[Any], k: int) -> Bits:
+    """bool [weight]; quick where most are -inf, as for weights that are gone already."""
+    usable = scores > -np.inf  # not so of NaN either
+    candidates = scores[usable]
+    if k >= len(candidates):
+        usable[np.flatnonzero(~usable)[: k - len(candidates)]] = True
+        return np.asarray(usable)
+    candidates.partition(-k)
+    threshold = candidates[-k]
+    chosen = scores > threshold
+    chosen[np.flatnonzero(scores == threshold)[: k - np.count_nonzero(chosen)]] = True
+    return np.asarray(chosen)
 
 
 def kth_largest(scores: npt.NDArray[Any], k: Integers) -> npt.NDArray[Any]:
     """[net, 1]: the ``k``-th largest of each row (from 1; NaN counts as largest)."""
     pairs = zip(scores, np.maximum(k, 1), strict=True)
     return np.array([[np.partition(one, -n)[-n]] for one, n in pairs], scores.dtype)
+
+
+def emptied(nets: NetBatch) -> Bits:
+    """bool [net, layer]: whether a layer (of ``network.prunable``, in order) keeps no weight."""
+    layers = [nets.masks[name].reshape(len(nets), -1) for name in nets.network.prunable]
+    return np.stack([~mask.any(axis=1) for mask in layers], axis=1)
 
 
 def masked(nets: NetBatch, kept: Bits) -> NetBatch:
