@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from training import TASK, make_nets
 
 from combsearch.config import Recipe
-from combsearch.nets import NetBatch
+from combsearch.nets import NetBatch, score
 from combsearch.networks import CNN, Architecture, Dense, ImageNetwork
 from combsearch.rng import RunKeys
 from combsearch.tasks.augmentation import Augmentation
@@ -88,6 +88,16 @@ def test_minibatches_of_their_own_are_counted(name: str, shared: bool) -> None:
     assert each == net_bytes(nets, x, y) + (0 if shared else batch)
     room = VmapTrainer("cpu").planned_chunk(nets, task, recipe)
     assert room == CPU_BYTES // each
+
+
+def test_scoring_leaves_no_parameters_behind() -> None:
+    keys = RunKeys.make(0, [0], ["a"], [0])
+    nets = NetBatch.create(ImageNetwork(Dense((40,)), (1, 8, 8), 3), keys)
+    task = Task("noise", np.zeros((5, 64), np.float32), np.zeros(5, np.uint8), classes=3)
+    with Live() as live:
+        score(nets, task)
+    left = [size for storage, size in live.alive.values() if not storage.expired()]
+    assert max(left, default=0) < 40 * 64 * 4
 
 
 def test_what_pytorch_has_freed_is_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,8 @@ def _widest(nets: NetBatch, x: torch.Tensor) -> int:
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         if tensor.untyped_storage().data_ptr() not in given:
             sizes.append(tensor.numel())
-        return tensor
+        # Detached: an operation that holds its own result would never be freed, nor its network.
+        return tensor.detach()
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
         evaluate(nets.network, params, {name: a[0] for name, a in one.state.items()}, x)
