@@ -29,11 +29,16 @@ class RigL:
     a grown weight is sqrt(0.1^2 / 0.001), 3.2 times the rate at most. The paper's text says
     every 200 steps, its code 100, as RigL's authors do.
 
+    Networks that a budget has trained already, up to ``budget.spent.position``, go on from there
+    with the masks that they have, so that an interrupted training may be taken up again. Where
+    the next step is one that moves weights, it is still to come.
+
     Attributes:
         interval: steps from update to update.
         fraction: share of the weights that moves at first.
         end: share of the run in which weights move.
         allocation: how layers share the budget, see ``RandomMask``; RigL's own is ``erk``.
+        rounding: see ``layer_counts``.
 
     Raises:
         UsageError: an interval below 1.
@@ -43,6 +48,7 @@ class RigL:
     fraction: float = 0.3
     end: float = 0.75
     allocation: str = "erk"
+    rounding: str = "exact"
 
     def __post_init__(self) -> None:
         if self.interval < 1:
@@ -50,10 +56,13 @@ class RigL:
 
     def prune(self, nets: NetBatch, budget: Budget) -> NetBatch:
         """See ``Pruner.prune``."""
-        counts = layer_counts(nets, budget, self.allocation)
-        nets = masked(nets, random_kept(nets, budget, counts))
-        stop, taken = int(self.end * budget.total_steps), 0
+        stop, taken = int(self.end * budget.total_steps), budget.spent.position
+        if not taken:
+            counts = layer_counts(nets, budget, self.allocation, self.rounding)
+            nets = masked(nets, random_kept(nets, budget, counts))
         for step in range(self.interval, stop, self.interval):
+            if step <= taken:
+                continue
             # Step numbers count from 1 here: the update takes the place of that step.
             nets = budget.fit(nets, slice(taken, step - 1))
             share = self.fraction / 2 * (1 + math.cos(math.pi * step / stop))

@@ -25,6 +25,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from combsearch import durable, runfile
+from combsearch.dctps_rows import DCTPS_ROWS
+from combsearch.dctps_spiral_rows import DCTPS_SPIRAL_ROWS
 from combsearch.dimension_rows import DIMENSION_ROWS, EXPERIMENTS
 from combsearch.durable import write_bytes, write_json
 from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
@@ -70,6 +72,8 @@ _READERS = min(8, os.cpu_count() or 1)
 _KINDS = {
     "prune": PRUNE_ROWS,
     "study pqi": PQI_ROWS,
+    "study dctps spiral": DCTPS_SPIRAL_ROWS,
+    "study dctps": DCTPS_ROWS,
     **{f"study dimensionality {name}": DIMENSION_ROWS for name in EXPERIMENTS},
 }  # by command; all others save SEARCH_ROWS
 

@@ -26,7 +26,7 @@ LAYERS = (
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",
         "tasks", "packed_masks", "rows", "prune_rows",
-        "pqi_rows", "dimension_rows",
+        "pqi_rows", "dimension_rows", "dctps_spiral_rows", "dctps_rows",
     ),
     (
         "enumeration", "store", "runfile", "shards", "frontier", "networks", "trainers",

@@ -22,7 +22,7 @@ from test_pqi_rounds import write_blobs
 
 from combsearch import durable
 from combsearch.cli import main
-from combsearch.commands.study_pqi_runs import joined, saved_config
+from combsearch.commands.study_pqi_runs import CHAIN, JOINED, saved_config
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.pqi_rows import PQI_ROWS, SHOWN
 from combsearch.store import RunStore, digest
@@ -31,6 +31,7 @@ from combsearch.studies.pqi.phases import phases
 from combsearch.studies.pqi.plan import PqiPlan, layer_names
 from combsearch.studies.pqi.published import published
 from combsearch.studies.pqi.table import csv_table, curves
+from combsearch.studies.published import joined
 
 Capture = pytest.CaptureFixture[str]
 SMALL = (
@@ -215,12 +216,14 @@ def test_chains_of_several_files_are_joined(where: Path) -> None:
     other = rows.set_column(
         rows.schema.get_field_index("gamma"), rows.schema.field("gamma"), pa.array(gamma)
     )
-    found = joined([(config, rows), (more, other)], ["a", "b"])[1]
+    found = joined([(config, rows), (more, other)], ["a", "b"], JOINED, CHAIN)[1]
     sap = [row for row in rows.to_pylist() if row["method"] == "sap"]
     assert len(found) == len(rows) + len(sap)  # what is no SAP is in both
     assert repr(found.to_pylist()[: len(rows)]) == repr(rows.to_pylist())
     with pytest.raises(UsageError, match=r"a and b cannot be drawn together: lr is 0.1 .* 0.2"):
-        joined([(config, rows), (dataclasses.replace(config, lr=0.2), rows)], ["a", "b"])
+        joined(
+            [(config, rows), (dataclasses.replace(config, lr=0.2), rows)], ["a", "b"], JOINED, CHAIN
+        )
 
 
 def test_files_that_are_none_are_named(where: Path, tmp_path: Path, capsys: Capture) -> None:

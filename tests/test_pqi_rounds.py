@@ -18,10 +18,11 @@ from combsearch.nets import NetBatch
 from combsearch.search.running import Failure, Outcome, run_course
 from combsearch.studies.checkpoint import Halfway, keep_dense, kept_dense
 from combsearch.studies.masks import pack, unpack
+from combsearch.studies.networks import hidden_widths
 from combsearch.studies.pqi import training
 from combsearch.studies.pqi.chains import chains_of
 from combsearch.studies.pqi.config import PqiConfig
-from combsearch.studies.pqi.plan import PqiPlan, hidden_widths
+from combsearch.studies.pqi.plan import PqiPlan
 from combsearch.studies.pqi.rounds import dense_masks, networks, run_round
 from combsearch.studies.pqi.training import train
 from combsearch.studies.pqi.work import all_shards, place_of, pqi_course, shard_of

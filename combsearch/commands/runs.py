@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,14 @@ from combsearch.search import phase1
 from combsearch.search.grid import Grid, dense_grid
 from combsearch.store import RunStore
 from combsearch.tasks import Task, load_task
+
+# How commands of studies begin, the longer first: module and first word of the functions on runs.
+_STUDIES = {
+    "study pqi": ("study_pqi_runs", "pqi"),
+    "study dimensionality": ("study_dimensionality_runs", "dimensionality"),
+    "study dctps spiral": ("study_dctps_spiral_runs", "spiral"),
+    "study dctps": ("study_dctps_runs", "dctps"),
+}
 
 
 def find_run(text: str, runs: str) -> Path:
@@ -70,21 +80,22 @@ def _status(store: RunStore) -> tuple[dict[str, Any], str]:
 
         report = prune_status(store)
         return report, prune_status_text(report)
-    if command == "study pqi":
-        from combsearch.commands.study_pqi_runs import pqi_status, pqi_status_text
-
-        report = pqi_status(store)
-        return report, pqi_status_text(report)
-    if str(command).startswith("study dimensionality "):
-        from combsearch.commands.study_dimensionality_runs import (
-            dimensionality_status,
-            dimensionality_status_text,
-        )
-
-        report = dimensionality_status(store)
-        return report, dimensionality_status_text(report)
+    if (study := _study(store)) is not None:
+        report = study("status")(store)
+        return report, study("status_text")(report)
     report = _phase1_status(store)
     return report, _status_text(report)
+
+
+def _study(store: RunStore) -> Callable[[str], Any] | None:
+    """The functions on runs of a study by what they do, such as ``status``; None of no study."""
+    command = f"{store.identity.get('command')} "
+    known = [names for start, names in _STUDIES.items() if command.startswith(f"{start} ")]
+    if not known:
+        return None
+    name, word = known[0]
+    module = importlib.import_module(f"combsearch.commands.{name}")
+    return lambda what: getattr(module, f"{word}_{what}")
 
 
 def _phase1_status(store: RunStore) -> dict[str, Any]:
@@ -217,14 +228,8 @@ def plot_command(
         from combsearch.commands.prune_runs import prune_plot
 
         files = prune_plot(store, folder, suffix)
-    elif store.identity.get("command") == "study pqi":
-        from combsearch.commands.study_pqi_runs import pqi_plot
-
-        files = pqi_plot(store, folder, suffix)
-    elif str(store.identity.get("command")).startswith("study dimensionality "):
-        from combsearch.commands.study_dimensionality_runs import dimensionality_plot
-
-        files = dimensionality_plot(store, folder, suffix)
+    elif (study := _study(store)) is not None:
+        files = study("plot")(store, folder, suffix)
     else:
         config = _phase1_config(store)
         rows = store.read()

@@ -21,7 +21,7 @@ from combsearch.registry import nearest
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 # Who speaks in an error.
-_SPEAKER = re.compile(r"^(search|prune|pqi|dimensionality|recipe|\w+Config|Options): ")
+_SPEAKER = re.compile(r"^(search|prune|pqi|dctps|dimensionality|recipe|\w+Config|Options): ")
 _KINDS = {
     bool: "true or false",
     int: "a whole number",

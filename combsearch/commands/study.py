@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from combsearch.commands.arguments import export_options, published_options
 from combsearch.commands.settings import command_settings
+from combsearch.commands.study_dctps_arguments import add_dctps
 from combsearch.commands.study_dimensionality_arguments import add_dimensionality
 from combsearch.commands.tree import actions, group, leaf, runs
 from combsearch.studies.pqi.config import PqiConfig
@@ -35,6 +36,7 @@ def add_studies(commands: Commands) -> None:
     text = "figures of published rows"
     _plot_options(leaf(pqi, "plot", "study_pqi_runs", _pqi_plot, text))
     add_dimensionality(names)
+    add_dctps(names)
 
 
 def _index_options(index: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +22,10 @@ from combsearch.studies.pqi.config import PqiConfig
 from combsearch.studies.pqi.plan import layer_names
 from combsearch.studies.pqi.published import publish, published
 from combsearch.studies.pqi.table import WHO
+from combsearch.studies.published import joined
 
-_CHAIN = (*WHO, "restart")
-_JOINED = (
+CHAIN = (*WHO, "restart")
+JOINED = (
     "methods", "scopes", "powers", "etas", "gammas", "beta", "share", "rounds", "seeds", "trainer",
 )  # fmt: skip
 
@@ -101,36 +101,11 @@ def draw_files(
     if bounds:
         drawn = _against(found, bounds, Path(output), suffix)
     else:
-        drawn = draw_rows(*joined(found, files), Path(output), suffix)
+        drawn = draw_rows(*joined(found, files, JOINED, CHAIN), Path(output), suffix)
     _some(drawn, files[0])
     report = {"command": "study pqi plot", "files": [str(path) for path in drawn]}
     say(json.dumps(report) if as_json else "\n".join(report["files"]))
     return report
-
-
-def joined(
-    found: Sequence[tuple[PqiConfig, pa.Table]], names: Sequence[str]
-) -> tuple[PqiConfig, pa.Table]:
-    """The chains of several files as one; a chain and seed that two have comes from the first.
-
-    Raises:
-        UsageError: they differ in more than methods, their settings, scopes, rounds and seeds.
-    """
-    first, _ = found[0]
-    for (config, _), name in zip(found, names, strict=True):
-        for field in dataclasses.fields(PqiConfig):
-            mine, other = getattr(first, field.name), getattr(config, field.name)
-            if mine != other and field.name not in _JOINED:
-                raise UsageError(
-                    f"{names[0]} and {name} cannot be drawn together: {field.name} is"
-                    f" {mine!r} in one and {other!r} in the other"
-                )
-    kept, known = [], set[str]()
-    for _, rows in found:
-        keys = [repr(one) for one in zip(*(rows[n].to_pylist() for n in _CHAIN), strict=True)]
-        kept.append(rows.filter(pa.array([key not in known for key in keys])))
-        known |= set(keys)
-    return first, pa.concat_tables(kept)
 
 
 def _against(

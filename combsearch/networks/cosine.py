@@ -33,7 +33,8 @@ def dct_matrix_on(
     """``dct_matrix`` as a tensor, kept for the layers of its shape; not to be written to."""
     if device.type == "meta":
         return torch.empty((outputs, inputs), device=device, dtype=dtype)
-    return torch.from_numpy(dct_matrix(inputs, outputs)).to(device, dtype)
+    with torch.inference_mode(False):  # what is kept may be trained with later
+        return torch.from_numpy(dct_matrix(inputs, outputs)).to(device, dtype)
 
 
 def dct(x: torch.Tensor, outputs: int) -> torch.Tensor:
@@ -64,5 +65,6 @@ def _turn(q: int, device: torch.device, dtype: torch.dtype) -> tuple[torch.Tenso
     angle = -np.pi * np.arange(q // 2 + 1) / (2 * q)
     scale = np.full(len(angle), math.sqrt(2 / q))
     scale[0] = math.sqrt(1 / q)
-    pair = [torch.from_numpy(scale * f(angle)).to(device, dtype) for f in (np.cos, np.sin)]
+    with torch.inference_mode(False):  # what is kept may be trained with later
+        pair = [torch.from_numpy(scale * f(angle)).to(device, dtype) for f in (np.cos, np.sin)]
     return pair[0], pair[1]

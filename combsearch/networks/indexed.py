@@ -89,7 +89,7 @@ def kept_places(nets: NetBatch, most: float = 1.0) -> dict[str, npt.NDArray[np.i
     """Flat places of the kept weights: name -> int64 [net, k], ascending.
 
     A network that keeps fewer than k fills up with the last place of the array, more than once
-    or beside its own.
+    or beside its own; ``indexed`` masks what fills up.
 
     Args:
         nets: n networks (numpy).
@@ -118,18 +118,25 @@ def indexed(nets: NetBatch, places: Places) -> NetBatch:
     network = nets.network
     assert isinstance(network, ImageNetwork)
     small = IndexedNetwork(network, tuple((name, p.shape[1]) for name, p in places.items()))
-    kinds = {
-        kind: {name: _taken(a, places.get(name)) for name, a in getattr(nets, kind).items()}
-        for kind in ("params", "momenta")
-    }
     masks = {
         name: _fill_ins(places[name], a) if name in places else a for name, a in nets.masks.items()
+    }
+
+    def own(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if name not in places:
+            return array
+        # A place that fills up may hold a kept weight, which counts once.
+        return np.where(masks[name] != 0, _taken(array, places[name]), np.float32(0))
+
+    kinds = {
+        kind: {name: own(name, a) for name, a in getattr(nets, kind).items()}
+        for kind in ("params", "momenta")
     }
     return NetBatch(
         small,
         masks=masks,
         state={**nets.state, **_index_state(small, places)},
-        adam=_resized(nets.adam, nets.params, lambda name, a: _taken(a, places.get(name))),
+        adam=_resized(nets.adam, nets.params, own),
         **kinds,
     )
 
@@ -160,10 +167,8 @@ def expanded(nets: NetBatch, like: NetBatch, places: Places) -> NetBatch:
     )
 
 
-def _taken(array: npt.NDArray[Any], places: npt.NDArray[np.int64] | None) -> npt.NDArray[Any]:
-    """The entries of [net, ...] at places [net, k]; the array itself where there are none."""
-    if places is None:
-        return array
+def _taken(array: npt.NDArray[Any], places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """The entries of [net, ...] at places [net, k]."""
     return np.take_along_axis(np.asarray(array).reshape(len(array), -1), places, axis=1)
 
 

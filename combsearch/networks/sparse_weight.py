@@ -47,7 +47,9 @@ class SparseWeight:
 
     def times(self, x: torch.Tensor) -> torch.Tensor:
         """[points, in] to [points, out]."""
-        return _product(self.values, x.T, *(self.index[name] for name in INDEX)).T
+        # Turned once: the product and its gradient both read points column by column.
+        turned = x.T.contiguous()
+        return _product(self.values, turned, *(self.index[name] for name in INDEX)).T
 
 
 def index_of(

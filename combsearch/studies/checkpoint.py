@@ -10,6 +10,7 @@ computed again.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import time
 import zipfile
@@ -118,9 +119,25 @@ def nets_from(prefix: str, like: NetBatch, arrays: dict[str, Any]) -> NetBatch |
     return NetBatch(like.network, masks=like.masks, **kinds)
 
 
+def masks_arrays(prefix: str, nets: NetBatch) -> dict[str, Any]:
+    """The masks of ``nets`` (numpy) as bits, by names such as ``<prefix>weight0``."""
+    return {f"{prefix}{name}": np.packbits(mask != 0) for name, mask in nets.masks.items()}
+
+
+def with_masks(prefix: str, nets: NetBatch, arrays: dict[str, Any]) -> NetBatch | None:
+    """``nets`` with the masks that ``masks_arrays`` gave; None where they are of other shapes."""
+    masks: Arrays = {}
+    for name, mask in nets.masks.items():
+        bits = arrays.get(f"{prefix}{name}")
+        if bits is None or bits.dtype != np.uint8 or bits.shape != (-(-mask.size // 8),):
+            return None
+        masks[name] = np.unpackbits(bits, count=mask.size).reshape(mask.shape).astype(np.float32)
+    return dataclasses.replace(nets, masks=masks)
+
+
 def starts_of(nets: NetBatch) -> dict[str, Any]:
     """What a file halfway holds of the masks, so that it is known to be of these networks."""
-    return {f"start.{name}": np.packbits(mask != 0) for name, mask in nets.masks.items()}
+    return masks_arrays("start.", nets)
 
 
 def is_of(arrays: dict[str, Any], nets: NetBatch) -> bool:

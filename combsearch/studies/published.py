@@ -6,6 +6,7 @@ under ``combsearch``.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -70,3 +71,37 @@ def published(
         ) from error
     except (ValueError, TypeError, pa.ArrowException) as error:
         raise CorruptDataError(f"{path} is damaged or no Parquet file: {error}") from error
+
+
+def joined(
+    found: Sequence[tuple[C, pa.Table]],
+    names: Sequence[str],
+    free: Sequence[str],
+    who: Sequence[str],
+) -> tuple[C, pa.Table]:
+    """The rows of several files as one, with the configuration of the first.
+
+    Args:
+        found: configuration, a dataclass, and rows of each.
+        names: of the files.
+        free: fields in which their configurations may differ.
+        who: columns that name what is trained; what two have comes from the first.
+
+    Raises:
+        UsageError: they differ in more.
+    """
+    first, _ = found[0]
+    for (config, _), name in zip(found, names, strict=True):
+        for field in dataclasses.fields(first):  # type: ignore[arg-type]
+            mine, other = getattr(first, field.name), getattr(config, field.name)
+            if mine != other and field.name not in free:
+                raise UsageError(
+                    f"{names[0]} and {name} cannot be drawn together: {field.name} is"
+                    f" {mine!r} in one and {other!r} in the other"
+                )
+    kept, known = [], set[str]()
+    for _, rows in found:
+        keys = [repr(one) for one in zip(*(rows[n].to_pylist() for n in who), strict=True)]
+        kept.append(rows.filter(pa.array([key not in known for key in keys])))
+        known |= set(keys)
+    return first, pa.concat_tables(kept)

@@ -54,6 +54,7 @@ class IndexedTrainer:
                 f"trainer 'indexed' trains networks for images, not a"
                 f" {type(nets.network).__name__}; 'sparse' trains MLPs of the searches"
             )
+        _check_clip(recipe)
         nets = nets.numpy()
         places = kept_places(nets, self.most)
         small = indexed(nets, places)
@@ -64,6 +65,16 @@ class IndexedTrainer:
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``nets.score``."""
         return score(nets, task)
+
+
+def _check_clip(recipe: Recipe | Sequence[Recipe]) -> None:
+    """Clipping is by the norm of the gradient of all weights, of which this finds a few."""
+    clips = [recipe.clip] if isinstance(recipe, Recipe) else [one.clip for one in recipe]
+    if any(clips):
+        raise UsageError(
+            f"trainer 'indexed' cannot clip ({max(clips):g}) as other trainers do: it knows no"
+            " gradients of masked weights; take clip 0, or trainer 'loop' or 'vmap'"
+        )
 
 
 class _Expanding:

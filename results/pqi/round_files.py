@@ -6,7 +6,8 @@
 A file of rounds holds ``about`` (JSON) and the columns of ``pqi_rows`` as ``7/accuracy``, an array
 [chain, ...] each. It is written again under another name while it grows, until it is large. Those
 of the dimensionality study (results/dimensionality) are called ``setting-3.rounds-...`` and hold
-the columns of ``dimension_rows``. PyTorch and numpy only.
+the columns of ``dimension_rows``; those of DCT plus sparse (results/dctps) ``network-3.rounds-...``
+and hold one round, with the columns of ``dctps_rows``. PyTorch and numpy only.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ MOST = 15 * 2**20
 """Bytes of a file, at most."""
 
 Columns = dict[str, npt.NDArray[Any]]
+_STUDIES = {"setting": "dimensionality", "network": "dctps"}  # whose scripts write which unit
 _NAME = re.compile(r"([a-z]+)-(\d+)\.rounds-(\d+)-(\d+)\.npz")
 _BROKEN = (
     ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error,
@@ -45,10 +47,10 @@ class About:
 
     Attributes:
         identity: of the run (the plan's).
-        number: of the seed or setting, whose rounds go one after the other.
+        number: of the seed or setting, whose rounds go one after the other, or of the network.
         tf32: whether a GPU may have rounded to TF32.
         made_with: machine, versions, command and script.
-        unit: what has the number, ``seed`` or ``setting``.
+        unit: what has the number, ``seed``, ``setting`` or ``network``.
     """
 
     identity: dict[str, Any]
@@ -212,7 +214,8 @@ def _read(path: Path) -> tuple[Columns, About]:
 
 def _damaged(path: Path, error: Exception) -> CorruptDataError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    script = f"results/{'dimensionality' if path.name.startswith('setting-') else 'pqi'}/gpu.py"
+    study = _STUDIES.get(path.name.partition("-")[0], "pqi")
+    script = f"results/{study}/gpu.py"
     return CorruptDataError(
         f"{path} is damaged or no file of {script} ({reason}); fetch it again, or remove it:"
         " gpu.py then goes on from what is left"

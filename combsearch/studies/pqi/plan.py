@@ -14,9 +14,11 @@ from combsearch.config import changed
 from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch, Network
-from combsearch.networks import NETWORKS, Dense, ImageNetwork, get_network
+from combsearch.networks import NETWORKS
 from combsearch.registry import nearest
 from combsearch.rng import RunKeys
+from combsearch.studies.networks import hidden_widths, image_network
+from combsearch.studies.points import first_points, held_out
 from combsearch.studies.pqi.chains import Chain, chains_of
 from combsearch.studies.pqi.config import PqiConfig
 from combsearch.tasks import Task, load_task
@@ -61,11 +63,11 @@ class PqiPlan:
             images = load_images(config.task)
             # All chains of a seed see the same images.
             task = images.task(augment=config.augment, shared=True)
-            network = _image_network(config.network, images.x.shape[1:], images.classes)
+            network = image_network(config.network, images.x.shape[1:], images.classes)
         else:
             task = load_task(config.task)
             network = _mlp(config.network, task)
-        task = _cut(task, config.points)
+        task = first_points(task, config.points)
         if config.recipe().steps_per_epoch(task.points) == 0:
             raise UsageError(
                 f"batch_size {config.batch_size} is more than the {task.points} points of"
@@ -118,34 +120,8 @@ def layer_names(config: PqiConfig) -> tuple[str, ...]:
     if config.task in DATA_SETS:
         data_set = DATA_SETS[config.task]
         shape = (len(data_set.mean), data_set.side, data_set.side)
-        return _image_network(config.network, shape, data_set.classes).prunable
+        return image_network(config.network, shape, data_set.classes).prunable
     return tuple(f"weight{layer}" for layer in range(len(hidden_widths(config.network) or ()) + 1))
-
-
-def held_out(task: Task) -> Task:
-    """The held-out points of ``task`` as a task; ``task`` itself where there are none."""
-    if task.x_test is None or task.y_test is None:
-        return task
-    return Task(f"{task.name}, test", task.x_test, task.y_test, classes=task.classes)
-
-
-def hidden_widths(text: str) -> tuple[int, ...] | None:
-    """``"128,256"`` as (128, 256); None where that is no list of widths."""
-    parts = text.split(",")
-    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
-        return None
-    widths = tuple(int(part) for part in parts)
-    if min(widths) < 1:
-        raise UsageError(f"network {text!r}: each hidden width must be from 1 up")
-    return widths
-
-
-def _image_network(name: str, image_shape: tuple[int, ...], classes: int) -> Network:
-    widths = hidden_widths(name)
-    channels, height, width = image_shape
-    if widths is not None:
-        return ImageNetwork(Dense(widths), (channels, height, width), classes)
-    return get_network(name, (channels, height, width), classes)
 
 
 def _mlp(name: str, task: Task) -> MLP:
@@ -166,15 +142,6 @@ def _key_of(network: Network) -> np.uint64:
     if isinstance(network, MLP):
         return np.uint64(MaskBatch.dense_of(network.shape).keys()[0])
     return np.uint64(0)
-
-
-def _cut(task: Task, points: int) -> Task:
-    """``task`` with its first ``points`` training points; 0 takes all."""
-    if points > task.points:
-        raise UsageError(f"points is {points}, task {task.name!r} has {task.points}")
-    if not points or points == task.points:
-        return task
-    return dataclasses.replace(task, x=task.x[:points], y=task.y[:points])
 
 
 def _trainer_name(config: PqiConfig, network: Network, task: Task) -> str:
