@@ -37,11 +37,13 @@ def filters(shape: tuple[int, ...]) -> Array:
     return found
 
 
-def dense(shape: tuple[int, ...], alpha: float, values: npt.ArrayLike, places: Array) -> Array:
+def dense(
+    shape: tuple[int, ...], alpha: float, values: npt.ArrayLike, places: npt.ArrayLike
+) -> Array:
     """alpha times the transform plus S, as a weight of ``shape``; places are flat."""
     own = filters(shape) if len(shape) == 4 else matrix(shape[1], shape[0])
     sparse = np.zeros(math.prod(shape))
-    for value, place in zip(np.asarray(values, np.float64), places, strict=True):
+    for value, place in zip(np.asarray(values, np.float64), np.asarray(places), strict=True):
         sparse[int(place)] += value
     return alpha * own + sparse.reshape(shape)
 

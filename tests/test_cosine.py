@@ -90,5 +90,5 @@ def test_what_inference_leaves_behind_may_be_trained_with() -> None:
     with torch.inference_mode():
         dct(torch.randn(2, 61), 59)
     x = torch.randn(2, 61, requires_grad=True)
-    dct(x, 59).sum().backward()
+    dct(x, 59).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None

@@ -38,12 +38,12 @@ def support(size: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
     return np.sort(random.choice(size, min(count, size), replace=False))
 
 
-def linear(inputs: int, outputs: int, count: int = 9, **options: Any) -> DctSparseLinear:
+def linear(inputs: int, outputs: int, count: int = 9, **options: Any) -> Any:
     places = support(inputs * outputs, count)
     return filled(DctSparseLinear(inputs, outputs, places // inputs, places % inputs, **options))
 
 
-def conv(case: tuple[int, ...], count: int = 11, **options: Any) -> DctSparseConv2d:
+def conv(case: tuple[int, ...], count: int = 11, **options: Any) -> Any:
     inputs, filters, size, stride, padding, groups = case
     own = inputs // groups * size * size
     places = support(filters * own, count)
@@ -77,7 +77,8 @@ def flat_places(layer: Layer) -> npt.NDArray[np.int64]:
     if isinstance(layer, DctSparseConv2d):
         return layer.places.numpy()
     rows = np.repeat(np.arange(layer.out_features), np.diff(layer.rows.numpy()))
-    return rows * layer.in_features + layer.columns.numpy()
+    found: npt.NDArray[np.int64] = rows * layer.in_features + layer.columns.numpy()
+    return found
 
 
 def by_torch(layer: Layer, x: torch.Tensor, down: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -142,7 +143,7 @@ def test_long_layers_equal_the_dense_layer(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_are_those_of_finite_differences(form: str) -> None:
     torch.manual_seed(0)
-    double = {"form": form, "dtype": torch.float64}
+    double: dict[str, Any] = {"form": form, "dtype": torch.float64}
     layers: list[tuple[Layer, torch.Tensor]] = [
         (linear(7, 5, **double), torch.randn(3, 7, dtype=torch.float64)),
         (linear(4, 9, **double), torch.randn(3, 4, dtype=torch.float64)),

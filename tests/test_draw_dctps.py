@@ -71,6 +71,7 @@ def test_accuracy_shows_the_means_over_seeds() -> None:
     rows = some_rows()
     [axes] = accuracy(study_of(rows)).axes
     assert_means(axes, rows, METHODS)
+    dense: Any
     [dense] = [line for line in axes.lines if line.get_gid() == "dense"]
     own = [row["accuracy"] for row in rows if row["method"] == "dense"]
     assert dense.get_ydata()[0] == pytest.approx(statistics.fmean(own))
@@ -159,7 +160,7 @@ def test_factors_are_the_means_of_the_rows() -> None:
     figure = alphas(study_of(rows))
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["DCTpS, EPL", "DCTpS, ERK"]
-    lines = [line for line in figure.axes[0].lines if line.get_gid() == "mean"]
+    lines: Any = [line for line in figure.axes[0].lines if line.get_gid() == "mean"]
     for line, density in zip(lines, DENSITIES, strict=True):
         own = [r["alphas"] for r in rows if (r["method"], r["density"]) == ("dctps+epl", density)]
         np.testing.assert_allclose(line.get_ydata(), np.mean(own, axis=0))
@@ -228,7 +229,7 @@ def test_layers_show_what_is_kept_and_what_is_empty() -> None:
     both = [allocation(), allocation("epf", kept=kept)]
     figure = by_method([*both, allocation(density=0.1)])
     assert_readable(figure)
-    lines = [line for line in figure.axes[0].lines if line.get_gid() == "kept"]
+    lines: Any = [line for line in figure.axes[0].lines if line.get_gid() == "kept"]
     assert [line.get_ydata().tolist()[1:] for line in lines] == [
         [float(k) for k in one.kept[1:]] for one in both
     ]

@@ -42,6 +42,8 @@ DENSITIES = {"alike": (0.2, 0.2, 0.2), "unequal": (0.05, 0.3, 0.15)}
 
 def make_task(test: int = 0) -> Task:
     random = np.random.default_rng(0)
+    x: Any
+    y: Any
     y = random.integers(0, CLASSES, 96 + test)
     x = random.normal(0, 1, (96 + test, 36)) + y[:, None] / 2
     x, y = x.astype(np.float32), y.astype(np.uint8)

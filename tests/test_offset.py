@@ -25,7 +25,7 @@ CONVS = [
 ]  # fmt: skip
 
 
-def inputs_of(shape: tuple[int, ...], x_shape: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+def inputs_of(shape: tuple[int, ...], x_shape: tuple[int, ...]) -> Any:
     """x, S, alpha and bias."""
     torch.manual_seed(0)
     found = (torch.randn(x_shape), torch.randn(shape), torch.tensor(0.6), torch.randn(shape[0]))
@@ -57,7 +57,8 @@ def assert_same(found: torch.Tensor, given: Any, expected: torch.Tensor, own: An
 def test_linear(sizes: tuple[int, int], form: str) -> None:
     shape = sizes[::-1]
     given = inputs_of(shape, (5, sizes[0]))
-    found = DctOffset(form=form).linear(*given, sizes[1])
+    rest: Any = (*given, sizes[1])
+    found = DctOffset(form=form).linear(*rest)
     assert_same(found, given, *expected_of(shape, given, F.linear))
 
 
@@ -85,7 +86,8 @@ def test_conv(case: tuple[int, ...], form: str) -> None:
     channels, filters, size, stride, padding, groups = case
     shape = (filters, channels // groups, size, size)
     given = inputs_of(shape, (2, channels, 8, 7))
-    found = DctOffset(form=form).conv(*given, stride, padding, groups)
+    rest: Any = (*given, stride, padding, groups)
+    found = DctOffset(form=form).conv(*rest)
 
     def conv(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return F.conv2d(x, weight, bias, stride, padding, 1, groups)
@@ -97,11 +99,11 @@ def test_conv(case: tuple[int, ...], form: str) -> None:
 def test_gradients_are_those_of_finite_differences(form: str) -> None:
     offset = DctOffset(form=form)
     cases: list[tuple[tuple[int, ...], tuple[int, ...], Any]] = [
-        ((4, 6), (2, 6), lambda *given: offset.linear(*given, 4)),
-        ((4, 2, 2, 2), (2, 4, 3, 3), lambda *given: offset.conv(*given, 1, 1, 2)),
+        ((4, 6), (2, 6), lambda a, b, c, d: offset.linear(a, b, c, d, 4)),
+        ((4, 2, 2, 2), (2, 4, 3, 3), lambda a, b, c, d: offset.conv(a, b, c, d, 1, 1, 2)),
     ]
     for shape, x_shape, run in cases:
-        given = [one.detach().double().requires_grad_() for one in inputs_of(shape, x_shape)]
+        given: Any = [one.detach().double().requires_grad_() for one in inputs_of(shape, x_shape)]
         assert torch.autograd.gradcheck(run, given)
         assert torch.autograd.gradgradcheck(run, given)
 
@@ -113,7 +115,7 @@ def test_networks_side_by_side(kind: str, form: str) -> None:
     shape, x_shape = ((5, 9), (3, 9)) if kind == "linear" else ((8, 2, 3, 3), (3, 4, 6, 6))
     torch.manual_seed(0)
     x = torch.randn(x_shape)
-    many = (torch.randn(4, *shape), torch.rand(4), torch.randn(4, shape[0]))
+    many: Any = (torch.randn(4, *shape), torch.rand(4), torch.randn(4, shape[0]))
 
     def loss(weight: torch.Tensor, alpha: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         if kind == "linear":
@@ -142,7 +144,7 @@ def test_filters_have_the_channels_of_a_patch_fastest() -> None:
 
 
 def test_auto_takes_the_fast_form_of_long_layers_by_index_only() -> None:
-    index = {}
+    index: dict[str, torch.Tensor] = {}
     kept, dense = SparseWeight(torch.zeros(1), index), torch.zeros(1)
     auto = DctOffset()
     chosen = [auto._is_fast(w, n) for w in (kept, dense) for n in (FAST_FROM - 1, FAST_FROM)]

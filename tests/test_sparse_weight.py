@@ -54,7 +54,7 @@ def test_product_and_gradients_are_the_dense_matrices(
     expected = x @ dense_of(values, places, shape).T
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
     found = torch.autograd.grad(y, (values, x), down)
-    wanted = torch.autograd.grad(expected, (values, x), down, allow_unused=True)
+    wanted: Any = torch.autograd.grad(expected, (values, x), down, allow_unused=True)
     for own, other in zip(found, wanted, strict=True):
         whole = torch.zeros_like(own) if other is None else other
         torch.testing.assert_close(own, whole, rtol=1e-5, atol=1e-5)
@@ -80,15 +80,16 @@ def test_first_and_second_gradients_are_those_of_finite_differences(
 def test_only_the_gradients_that_are_wanted() -> None:
     places = places_of(CASES[0])
     values, x = torch.randn(9), torch.randn(4, 7, requires_grad=True)
-    weight_of(values, places, (5, 7)).times(x).sum().backward()
+    weight_of(values, places, (5, 7)).times(x).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None and values.grad is None
     values.requires_grad_()
-    weight_of(values, places, (5, 7)).times(x.detach()).sum().backward()
+    weight_of(values, places, (5, 7)).times(x.detach()).sum().backward()  # type: ignore[no-untyped-call]
     assert values.grad is not None
 
 
 def loss(values: torch.Tensor, index: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    return torch.tanh(SparseWeight(values, index).times(x)).sum()
+    found: torch.Tensor = torch.tanh(SparseWeight(values, index).times(x)).sum()
+    return found
 
 
 def batch(count: int, case: tuple[int, int, int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -128,7 +129,8 @@ def test_second_gradients_side_by_side() -> None:
 
     def norm(values: torch.Tensor, index: Any, x: torch.Tensor) -> torch.Tensor:
         a, b = torch.func.grad(loss, argnums=(0, 2))(values, index, x)
-        return (a**2).sum() + (b**3).sum()
+        total: torch.Tensor = (a**2).sum() + (b**3).sum()
+        return total
 
     found = torch.vmap(torch.func.grad(norm, argnums=(0, 2)))(values, index, x)
     for i in range(3):

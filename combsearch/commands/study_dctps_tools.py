@@ -249,7 +249,7 @@ def allocate_command(
         for name, network in networks.items()
         for one in allocations(name, network, chosen, densities, drawn, _progress)
     ]
-    report = {
+    report: dict[str, Any] = {
         "command": "study dctps allocate",
         "classes": classes,
         "image": list(image),

@@ -43,6 +43,12 @@ class DctSparseLinear(nn.Module):
         UsageError: a place that is not in the matrix or stands twice, or another form.
     """
 
+    rows: torch.Tensor
+    columns: torch.Tensor
+    values: torch.Tensor
+    alpha: torch.Tensor
+    bias: torch.Tensor | None
+
     def __init__(
         self,
         in_features: int,
@@ -67,7 +73,8 @@ class DctSparseLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., inputs] to [..., outputs]."""
-        weight = SparseWeight(self.values, {name: getattr(self, name) for name in INDEX})
+        index: dict[str, torch.Tensor] = {name: getattr(self, name) for name in INDEX}
+        weight = SparseWeight(self.values, index)
         flat = x.reshape(-1, self.in_features)
         found = self.offset.linear(flat, weight, self.alpha, self.bias, self.out_features)
         return found.view(*x.shape[:-1], self.out_features)
@@ -94,6 +101,11 @@ class DctSparseConv2d(nn.Module):
     Raises:
         UsageError: as of ``DctSparseLinear``, or sizes that are no such convolution.
     """
+
+    values: torch.Tensor
+    alpha: torch.Tensor
+    bias: torch.Tensor | None
+    places: torch.Tensor
 
     def __init__(
         self,

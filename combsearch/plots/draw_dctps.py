@@ -48,7 +48,7 @@ def draw_dctps(rows: pa.Table, folder: Path, suffix: str = "png") -> list[Path]:
 def _figures(study: Study) -> Iterator[tuple[str, Figure]]:
     """Name and figure, one at a time."""
     yield "accuracy", accuracy(study)
-    frames = {
+    frames: dict[str, tuple[str, ...]] = {
         "with the transform": ("dctps+epl", "dctps+epf"),
         "without": ("epl", "epf"),
     }

@@ -174,7 +174,9 @@ def _finish(frames: Sequence[Axes], found: Sequence[Allocation]) -> None:
     least = min((k for one in found for k in one.kept if k), default=1)
     low, high = least / 2, max(size for one in found for size in one.sizes) * 1.6
     for frame in frames:
-        layers = max(len(line.get_xdata()) for line in frame.lines if line.get_gid() == "sizes")
+        layers = max(
+            len(np.asarray(line.get_xdata())) for line in frame.lines if line.get_gid() == "sizes"
+        )
         frame.set_xlim(1 - 0.02 * layers, layers * 1.02)
         frame.set_yscale("log")
         frame.set_ylim(low, high)
