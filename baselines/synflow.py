@@ -14,7 +14,8 @@ from combsearch.baselines.gradients import Named, cut, floats_of, lifted
 from combsearch.baselines.iter_snip import check_steps
 from combsearch.baselines.steps import geometric
 from combsearch.baselines.thresholds import above
-from combsearch.nets import Arrays, NetBatch, Stateful, evaluate
+from combsearch.nets import Arrays, NetBatch, evaluate
+from combsearch.networks.image_network import ImageNetwork
 from combsearch.pruning import Bits, Budget, flatten, masked, note_collapse, top, weights_of
 
 _FLOAT32_LAYERS = 6
@@ -79,30 +80,31 @@ def severed(nets: NetBatch, inputs: tuple[int, ...]) -> Bits:
     """bool [net]: whether no path of kept weights leads from the inputs to the outputs.
 
     An empty layer cuts a plain network off, but not one with a shortcut around it, and layers
-    that keep weights may not meet. By the masks, not by values: it is the derivative for the
-    inputs of the flow through weights of 1 / sqrt(inputs of the layer), which neither overflows
-    nor underflows, with batch norm as it starts.
+    that keep weights may not meet. By the masks alone: an input of ones flows through weights of
+    1 / sqrt(inputs of the layer), which neither overflows nor underflows, with scales and batch
+    norm as they start and without biases, so that the outputs are 0 where nothing arrives.
 
     Args:
-        nets: n networks; those with an offset are dense whatever their masks are, so nothing is
-            to be learned about them here.
+        nets: n networks for images; those with an offset are dense whatever their masks are, so
+            nothing is to be learned about them here.
         inputs: shape of a point.
     """
+    network = nets.network
+    assert isinstance(network, ImageNetwork)
     weights = {
         name: nets.masks[name] / np.float32(np.sqrt(np.prod(nets.masks[name].shape[2:])))
-        for name in nets.network.prunable
+        for name in network.prunable
     }
 
     def reach(params: Named, state: Arrays) -> Named:
-        def flow(x: torch.Tensor) -> torch.Tensor:
-            return evaluate(nets.network, params, state, x).sum()
-
         ones = torch.ones((1, *inputs), dtype=torch.float64)
-        return {"reach": torch.func.grad(flow)(ones).abs().amax()}
+        return {"reach": evaluate(network, params, state, ones).amax()}
 
-    sizes = {name: np.abs(p) for name, p in nets.params.items()}
-    start = nets.network.initial_state(len(nets)) if isinstance(nets.network, Stateful) else {}
-    even = dataclasses.replace(nets, params={**sizes, **weights}, state=start or nets.state)
+    params = {
+        name: weights[name] if name in weights else np.full_like(nets.masks[name], start.value)
+        for name, start in network.parameters.items()
+    }
+    even = dataclasses.replace(nets, params=params, state=network.initial_state(len(nets)))
     floats = floats_of(nets, np.ones((2, *inputs), np.float32), np.zeros(2, np.uint8))
     return np.asarray(lifted(reach, even, floats=floats, dtype=torch.float64)["reach"] == 0)
 

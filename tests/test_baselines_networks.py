@@ -302,6 +302,18 @@ def test_paths_through_deep_networks_are_seen() -> None:
     assert severed(thin, TASK.x.shape[1:]) == emptied(thin).any()
 
 
+@pytest.mark.parametrize("name", ["resnet", "fixup"])
+def test_paths_are_those_of_masks_whatever_training_made_of_the_rest(name: str) -> None:
+    """Scales that faded away cut nothing off, and numbers that diverged lead nowhere."""
+    nets, _ = dense(ARCHITECTURES[name], n=3)
+    others = [own for own in nets.params if own not in nets.network.prunable]
+    for own in others:
+        nets.params[own][0] = 0
+        nets.params[own][1:] = np.nan
+    nets.masks["conv1.weight"][2] = 0
+    assert severed(nets, TASK.x.shape[1:]).tolist() == [False, False, True]
+
+
 def test_which_layers_are_empty() -> None:
     nets, _ = dense(ARCHITECTURES["dense"])
     assert emptied(nets).tolist() == [[False] * 3] * 2

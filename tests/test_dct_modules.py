@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -266,6 +267,49 @@ def test_a_gradient_of_torch_func_before_training() -> None:
     assert layer.alpha.grad is not None
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("form", FORMS)
+def test_half_precision_is_the_same_but_for_rounding(form: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    for layer, x in ((linear(8, 6, form=form), torch.randn(3, 8)),
+                     (conv(CONVS[3], form=form), torch.randn(2, 8, 5, 5))):  # fmt: skip
+        down = torch.randn_like(layer(x))
+        expected = by_layer(layer, x, down)
+        found = by_layer(layer.to(dtype), x.to(dtype), down.to(dtype))
+        for name, own in found.items():
+            scale = float(expected[name].abs().max())
+            assert own.dtype == dtype
+            assert float((own.float() - expected[name]).abs().max()) < 0.05 * scale, name
+
+
+def test_the_weight_is_the_matrix_of_the_whole_layer() -> None:
+    flat, images = linear(8, 6), conv(CONVS[3])
+    for layer in (flat, images):
+        expected = naive_dct.dense(
+            shape_of(layer), 0.7, layer.values.detach().numpy(), flat_places(layer)
+        )
+        np.testing.assert_allclose(layer.weight.detach(), expected, atol=1e-6)
+        assert "weight" not in layer.state_dict()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_points_at_all(form: str) -> None:
+    assert linear(8, 6, form=form)(torch.randn(0, 8)).shape == (0, 6)
+    assert conv(CONVS[3], form=form)(torch.randn(0, 8, 5, 5)).shape == (0, 12, 3, 3)
+
+
+def test_a_copy_is_one_of_its_own() -> None:
+    for layer, x in ((linear(8, 6), torch.randn(3, 8)), (conv(CONVS[0]), torch.randn(2, 3, 5, 5))):
+        other = copy.deepcopy(layer)
+        before = layer(x)
+        torch.testing.assert_close(other(x), before)
+        with torch.no_grad():
+            other.values.add_(1)
+        torch.testing.assert_close(layer(x), before)
+        assert not torch.allclose(other(x), before)
+        assert layer.to("meta")(x.to("meta")).shape == before.shape
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -275,6 +319,12 @@ def test_a_gradient_of_torch_func_before_training() -> None:
         (lambda: DctSparseLinear(3, 2, [0, 0], [1, 1]), "1 of 2 places of S stand twice"),
         (lambda: DctSparseLinear(3, 2, [0, 0], [1]), r"rows are \[2\] and columns \[1\]"),
         (lambda: DctSparseLinear(3, 2, [0], [1], form="fft"), "form is 'fft'"),
+        (lambda: DctSparseLinear(3, 2, [0.5], [1]), "rows are float64, they must be whole"),
+        (lambda: DctSparseLinear(0, 2, [], []), "in_features is 0, it must be from 1 up"),
+        (lambda: DctSparseConv2d(3, 0, 3, [], []), "out_channels is 0"),
+        (lambda: DctSparseConv2d(3, 2, 0, [], []), "kernel_size is 0, it must be from 1 up"),
+        (lambda: DctSparseConv2d(3, 2, 3, [], [], stride=0), "stride is 0"),
+        (lambda: DctSparseConv2d(3, 2, 3, [], [], padding=-1), "padding is -1"),
         (lambda: DctSparseConv2d(3, 2, (3, 1), [0], [1]), r"kernel_size is \(3, 1\)"),
         (lambda: DctSparseConv2d(3, 2, 3, [0], [1], groups=2), "groups is 2, it must divide 3"),
         (lambda: DctSparseConv2d(3, 2, 2, [0], [1], padding="same"), "padding is 'same'"),

@@ -15,12 +15,15 @@ import pytest
 from searching import combsearch, finish, gone, tree
 
 from combsearch import cli
+from combsearch.commands import study_dctps_estimate
 from combsearch.dctps_rows import DCTPS_ROWS, SHOWN
 from combsearch.errors import CorruptDataError
+from combsearch.nets import NetBatch
 from combsearch.store import RunStore, digest
 from combsearch.studies.dctps.config import DctpsConfig, settings_of
 from combsearch.studies.dctps.published import published
 from combsearch.studies.dctps.table import csv_table, summaries
+from combsearch.trainers.indexed import IndexedTrainer
 
 Capture = pytest.CaptureFixture[str]
 PIECES = Path(__file__).parent / "image_files"
@@ -140,6 +143,24 @@ def test_a_dry_run_writes_nothing(where: Path, capsys: Capture) -> None:
     assert "whole" in found
 
 
+def test_a_trial_of_a_slow_network_is_a_step(
+    where: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[int, int]] = []
+
+    def fit(self: IndexedTrainer, nets: NetBatch, *given: Any) -> NetBatch:
+        taken.append((given[-1].start, given[-1].stop))
+        return nets
+
+    monkeypatch.setattr(IndexedTrainer, "fit", fit)
+    assert study(*flags(where, "none"), "--dry-run") == 0
+    assert taken and taken == [(0, 1), (0, 6)] * (len(taken) // 2)
+    taken.clear()
+    monkeypatch.setattr(study_dctps_estimate, "_LONG", 0.0)
+    assert study(*flags(where, "none"), "--dry-run") == 0
+    assert taken and set(taken) == {(0, 1)}
+
+
 def test_settings_come_from_files_and_the_environment(
     where: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +176,7 @@ def test_settings_come_from_files_and_the_environment(
     path.write_text("[dctps]\ndensities = [0]\n")
     assert f"{path}, key densities: densities holds 0" in error(capsys, *words)
     found = error(capsys, *words[:-2], "--methods", "dctps+force")
-    assert found.startswith("combsearch: --methods: methods holds 'dctps+force' cannot be")
+    assert found.startswith("combsearch: --methods: 'dctps+force' cannot be")
     assert "--densities: 'x' is not a number" in error(capsys, "--densities", "5,x")
 
 

@@ -97,11 +97,13 @@ def test_it_computes_what_the_dense_layers_would() -> None:
 
 def test_the_module_itself_stays_and_all_else_is_copied() -> None:
     net = Net().eval()
+    net.same.bias.requires_grad_(False)
     before = {name: p.clone() for name, p in net.state_dict().items()}
     small: Any = dct_plus_sparse(net, 0.1)
     kind: Any = type(small)
     assert kind is Net and not small.training and not small.stem.training
     assert small.same is small.again and len(layers_of(small.same)) == 1
+    assert small.stem.bias.requires_grad and not small.same.bias.requires_grad
     torch.testing.assert_close(small.stem.bias, net.stem.bias)
     with torch.no_grad():
         for p in small.parameters():
@@ -190,8 +192,47 @@ def test_layers_that_would_lose_something() -> None:
         dct_plus_sparse(nn.Sequential(hooked), 0.5)
     tied = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     tied[1].weight = tied[0].weight
-    with pytest.raises(UsageError, match=r"'1', of type Linear, shares its weights with '?0'?"):
+    with pytest.raises(UsageError, match=r"'0', of type Linear, shares its weights or bias with 1"):
         dct_plus_sparse(tied, 0.5)
+    head = nn.ModuleDict({"words": nn.Embedding(9, 4), "head": nn.Linear(4, 9)})
+    head["head"].weight = head["words"].weight
+    with pytest.raises(UsageError, match=r"'head', of type Linear, shares .* with words"):
+        dct_plus_sparse(head, 0.5, keep=["words"])
+    biases = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    biases[1].bias = biases[0].bias
+    with pytest.raises(UsageError, match="shares its weights or bias"):
+        dct_plus_sparse(biases, 0.5)
+    backward = nn.Linear(3, 3)
+    backward.register_full_backward_hook(lambda *_: None)
+    with pytest.raises(UsageError, match="of type Linear, has hooks"):
+        dct_plus_sparse(backward, 0.5)
+
+
+def test_a_layer_that_stands_twice_is_kept_by_either_path() -> None:
+    for path in ("again", "same"):
+        small: Any = dct_plus_sparse(Net(), 0.1, keep=[path])
+        kind: Any = type(small.same)
+        assert kind is nn.Linear and small.same is small.again
+        assert len(layers_of(small)) == 3
+
+
+def test_what_is_converted_stays_when_converted_again() -> None:
+    first: Any = dct_plus_sparse(Net(), 0.1, keep=["again"])
+    second = dct_plus_sparse(first, 1.0)
+    counts = [len(layer.values) for layer in layers_of(second)]
+    assert counts == [*(len(layer.values) for layer in layers_of(first)), 144]
+    with pytest.raises(UsageError, match="there is no layer to replace"):
+        dct_plus_sparse(second, 0.5)
+
+
+def test_a_layer_of_transformers_in_use() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0)
+    small = dct_plus_sparse(layer, 0.5, keep=["self_attn"])
+    x = torch.randn(2, 3, 8)
+    expected = small(x)
+    with torch.inference_mode():  # torch reads the layers' weights here, and does without them
+        torch.testing.assert_close(small.eval()(x), expected)
 
 
 @pytest.mark.parametrize("density", [0, -0.1, 1.1, float("nan"), float("inf"), True])
@@ -205,6 +246,7 @@ def test_other_bad_input() -> None:
         ({"density": 0.001}, "less than one for each of 4 layers; take a density from 0.00203"),
         ({"allocation": "even"}, "unknown allocation 'even'"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 0.5}, "seed is 0.5, it must be a whole number"),
         ({"form": "quick"}, "form is 'quick'"),
         ({"keep": ["stem", "tail"]}, "keep names tail"),
         ({"keep": PATHS}, "there is no layer to replace"),

@@ -140,7 +140,7 @@ def test_recipes_are_the_papers_unless_told() -> None:
         ({"densities": (float("nan"),)}, "densities holds nan, each is in percent"),
         ({"densities": ()}, "no densities; name some in percent"),
         ({"methods": ()}, "no methods; name some"),
-        ({"methods": ("epl", "dctps+snip")}, "methods holds 'dctps+snip' cannot be"),
+        ({"methods": ("epl", "dctps+snip")}, "dctps: 'dctps+snip' cannot be"),
         ({"optimizer": "adm"}, "optimizer is 'adm', did you mean 'adam'?"),
         ({"schedule": "linear"}, "schedule is 'linear'"),
         ({"init": "he"}, "init is 'he'"),

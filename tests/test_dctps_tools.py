@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from combsearch.commands.study_dctps_tools import (
-    allocate_command,
-    bench_command,
-    parameters_command,
-)
+from combsearch.cli import main
+from combsearch.commands.study_dctps_allocate import allocate_command
+from combsearch.commands.study_dctps_bench import bench_command
+from combsearch.commands.study_dctps_parameters import parameters_command
 from combsearch.errors import UsageError
 from combsearch.networks.dct_modules import DctSparseLinear
 from combsearch.studies.dctps import bench
-from combsearch.studies.dctps.bench import Effort, Place, crossing, memory
+from combsearch.studies.dctps.bench import Effort, Place, memory
+from combsearch.studies.dctps.crossovers import crossing, crossovers
+from combsearch.studies.dctps.turns import named
 
 TINY = Effort(
     sizes=((8, 8), (32, 32), (12, 5)),
@@ -141,3 +142,48 @@ def test_crossings_lie_where_the_ratio_is_1() -> None:
     assert crossing([1, 4], [0.5, 2]) is None
     assert crossing([1, 2, 4, 8], [0.5, 2, 2, 0.5]) == pytest.approx(32**0.5)
     assert crossing([], []) is None
+
+
+def test_times_next_to_0_have_a_crossover_too() -> None:
+    point = named("dense", "index", (5.0, -1e-3))
+    assert point["index_ms"] > 0 and point["ratio"] > 0
+    step = {"density": 0.1, **point}
+    assert crossovers([], [], [step])["steps"] is None
+
+
+@pytest.mark.parametrize("command", ["allocate --network 4", "bench --quick"])
+def test_no_work_for_a_folder_that_is_a_file(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("worked before it looked where to write")
+
+    monkeypatch.setattr(bench, "bench", never)
+    monkeypatch.setattr("combsearch.studies.dctps.allocate.allocations", never)
+    words = ["study", "dctps", *command.split(), "-o", str(tmp_path / "file")]
+    assert main(words) == 2
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "parameters --network nosuch", "parameters --network resnet50 --classes 0",
+        "parameters --network lenet5 --image 3,0,0", "parameters --network lenet5 --image 3,32",
+        "parameters --network 0", "parameters --network ,", "parameters --network 4 --image 3,-1,8",
+        "allocate --network 4 --densities 0", "allocate --network 4 --densities nan",
+        "allocate --network 4 --densities inf", "allocate --network 4 --methods force",
+        "allocate --network 4 --methods ,", "allocate --network 4 --seed -1",
+    ],
+)  # fmt: skip
+def test_one_line_says_what_is_wrong(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "dctps", *words.split()]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_network_given_twice_is_counted_once(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "allocate --network 4 --network 4 --densities 50,50 --methods epl,epl --json"
+    assert main(["study", "dctps", *words.split()]) == 0
+    assert len(json.loads(capsys.readouterr().out)["allocations"]) == 1

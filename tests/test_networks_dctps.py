@@ -25,12 +25,14 @@ from combsearch.networks import (
     Architecture,
     FixupResNet,
     ImageNetwork,
+    Layers,
     LeNet5,
     MobileNetV2,
     fixup_resnet,
     get_architecture,
     get_network,
 )
+from combsearch.networks.layers import Initial
 from combsearch.networks.offset import DctOffset
 from combsearch.networks.sizes import sizes
 from combsearch.rng import RunKeys
@@ -276,6 +278,21 @@ def test_fixup_starts_as_its_authors_say(name: str) -> None:
     assert len(seen) == blocks
     x = images(network, 2).float()
     assert not network.apply(params, {}, x)[0].any()
+
+
+def test_a_deviation_of_0_starts_the_bias_at_0_too() -> None:
+    starts: dict[str, Initial] = {}
+
+    def note(name: str, start: Initial) -> torch.Tensor:
+        starts[name] = start
+        return torch.zeros(start.shape)
+
+    layers, images = Layers(note, note, training=False), torch.zeros(1, 2, 4, 4)
+    layers.conv("conv", images, 3, bias=True, deviation=0)
+    layers.linear("linear", images[:, :, 0, 0], 3, deviation=0)
+    layers.conv("usual", images, 3, bias=True)
+    assert starts["conv.bias"] == starts["linear.bias"] == Initial((3,))
+    assert starts["usual.bias"] == Initial((3,), spread=1 / math.sqrt(2 * 9))
 
 
 def check_uniform(array: torch.Tensor, deviation: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pruners import dense
 
 from combsearch.cli import main
@@ -99,6 +100,22 @@ def test_pruning_in_rounds() -> None:
     assert set(names["left"]) == {"weight0", "weight1", "weight2"}
     found = names["pruner"].prune(nets, budget())
     assert (flatten(found, found.masks).sum(axis=1) == 9).all()
+
+
+def test_dct_plus_sparse_in_ones_own_models() -> None:
+    names: dict[str, Any] = {}
+    code = block("from torch import nn")
+    exec(code, names)
+    [said] = re.findall(r"# ([\d,]+) weights, (\d+) α, (\d+) of biases", code)
+    stored: dict[str, int] = {}
+    for name, parameter in names["sparse"].named_parameters():
+        kind = name.rpartition(".")[2]
+        stored[kind] = stored.get(kind, 0) + parameter.numel()
+    weights, alphas, biases = (int(number.replace(",", "")) for number in said)
+    assert stored == {"values": weights, "alpha": alphas, "bias": biases}
+    x = torch.randn(5, 784)
+    assert names["sparse"](x).shape == (5, 10) and names["layer"](x).shape == (5, 300)
+    assert names["layer"].values.numel() == 2
 
 
 def test_the_commands_of_image_data(

@@ -339,7 +339,7 @@ def test_layers_without_weights_are_seen() -> None:
          " than one for each of the 3 layers of '6,4'; the least density is 0.06292%"),
         ("dctps+rigl", {"densities": (0.03,)}, "dctps+rigl at 0.03% of 4,768 weights is a budget"),
         ("rigl", {"densities": (5.0, 0.03)}, "rigl at 0.03% of 4,768 weights"),
-        ("epl", {"task": "cubist-spiral"}, "task is 'cubist-spiral': it must be an image data set"),
+        ("epl", {"task": "cubist-spiral"}, "task is 'cubist-spiral', it must be an image data set"),
         ("epl", {"task": "fashion-mnst"}, "did you mean 'fashion-mnist'?"),
         ("epl", {"network": "mpl"}, "unknown network 'mpl', did you mean 'mlp'?"),
         ("epl", {"network": "6,0"}, "each hidden width must be from 1 up"),

@@ -15,9 +15,11 @@ from combsearch.progress import duration
 from combsearch.pruning import masked
 from combsearch.studies.dctps.config import Setting, all_rows
 from combsearch.studies.dctps.plan import DctpsPlan, weights_of
-from combsearch.studies.points import held_out
+from combsearch.studies.points import first_points, held_out
 
 _TRIAL_STEPS = 6
+_TRIAL_POINTS = 250  # that a trial validates
+_LONG = 2.0  # seconds of a first step that is trial enough
 _ROW_BYTES = 12_000  # a file a row
 
 
@@ -61,14 +63,21 @@ def _network_seconds(plan: DctpsPlan, setting: Setting) -> float:
     recipe, trainer, keys = _recipe(plan, setting), plan.get_trainer(), plan.keys(0)
     nets = _random_nets(plan, setting)
     total = recipe.total_steps(plan.training.points)
-    stop = min(_TRIAL_STEPS, total)
-    trainer.fit(nets, plan.training, recipe, keys, slice(0, min(2, total)))
+    valid = held_out(plan.training)
+    some = first_points(valid, min(_TRIAL_POINTS, valid.points))
+
+    def fitted(steps: int) -> float:
+        began = time.perf_counter()
+        trainer.fit(nets, plan.training, recipe, keys, slice(0, steps))
+        return (time.perf_counter() - began) / steps
+
+    step = fitted(1)
+    if step < _LONG:  # the first may have waited for what is made once
+        step = fitted(min(_TRIAL_STEPS, total))
     began = time.perf_counter()
-    trainer.fit(nets, plan.training, recipe, keys, slice(0, stop))
-    scoring = time.perf_counter()
-    trainer.score(nets, held_out(plan.training))
-    scored = time.perf_counter() - scoring
-    return (scoring - began) / stop * total + recipe.epochs * scored
+    trainer.score(nets, some)
+    scored = (time.perf_counter() - began) * valid.points / some.points
+    return step * total + recipe.epochs * scored
 
 
 def _random_nets(plan: DctpsPlan, setting: Setting) -> NetBatch:

@@ -43,6 +43,10 @@ def dct(x: torch.Tensor, outputs: int) -> torch.Tensor:
     By one real Fourier transform of length q (Makhoul 1980, "A fast cosine transform in one and
     two dimensions"): the even places forward and the odd ones backward, turned by half a sample.
     """
+    if x.dtype in (torch.float16, torch.bfloat16):  # transforms of these are not everywhere
+        return dct(x.float(), outputs).to(x.dtype)
+    if not x.numel():  # some libraries refuse to transform nothing; gradients go on
+        return x.sum(-1, keepdim=True).expand(*x.shape[:-1], outputs)
     inputs = x.shape[-1]
     q = max(inputs, outputs)
     if inputs < q:

@@ -22,7 +22,8 @@ import torch
 from torch import nn
 
 from combsearch.errors import UsageError
-from combsearch.networks.offset import DctOffset
+from combsearch.networks.cosine import dct_matrix_on
+from combsearch.networks.offset import DctOffset, dct_filters
 from combsearch.networks.sparse_weight import INDEX, SparseWeight, index_of, scattered
 
 Places: TypeAlias = "npt.ArrayLike | torch.Tensor"
@@ -63,6 +64,7 @@ class DctSparseLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        _check_sizes(in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         self.offset = DctOffset(trainable, form)
         shape = (out_features, in_features)
@@ -78,6 +80,16 @@ class DctSparseLinear(nn.Module):
         flat = x.reshape(-1, self.in_features)
         found = self.offset.linear(flat, weight, self.alpha, self.bias, self.out_features)
         return found.view(*x.shape[:-1], self.out_features)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """alpha D + S, [outputs, inputs], made anew: for what reads a layer's matrix."""
+        shape = (self.out_features, self.in_features)
+        row = torch.arange(len(self.rows) - 1, device=self.rows.device)
+        row = row.repeat_interleave(self.rows.diff(), output_size=len(self.values))
+        dense = scattered(self.values, row * self.in_features + self.columns, shape)
+        matrix = dct_matrix_on(self.in_features, self.out_features, dense.device, dense.dtype)
+        return self.alpha * matrix + dense
 
     def extra_repr(self) -> str:
         """What ``print`` shows."""
@@ -125,6 +137,7 @@ class DctSparseConv2d(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        _check_sizes(in_channels=in_channels, out_channels=out_channels)
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise UsageError(
                 f"groups is {groups}, it must divide {in_channels} channels and {out_channels}"
@@ -150,6 +163,12 @@ class DctSparseConv2d(nn.Module):
         )
         return found if x.dim() == 4 else found[0]
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """The filters with those of the transform, made anew."""
+        dense = scattered(self.values, self.places, self.shape)
+        return self.alpha * dct_filters(dense) + dense
+
     def extra_repr(self) -> str:
         """What ``print`` shows."""
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
@@ -157,17 +176,25 @@ class DctSparseConv2d(nn.Module):
         return f"{sizes}, {_shown(self)}"
 
 
-def square(name: str, given: int | tuple[int, ...]) -> int:
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise UsageError(f"{name} is {size}, it must be from 1 up")
+
+
+def square(name: str, given: int | tuple[int, ...], least: int = 1) -> int:
     """The number of a pair of two equal ones, or of a single one.
 
     Raises:
-        UsageError: the pair is of two numbers.
+        UsageError: the pair is of two numbers, or the number below ``least``.
     """
     pair = (given, given) if isinstance(given, int) else tuple(given)
     if len(set(pair)) != 1:
         raise UsageError(
             f"{name} is {pair}, patches of DCT plus sparse are square: give one number"
         )
+    if pair[0] < least:
+        raise UsageError(f"{name} is {pair[0]}, it must be from {least} up")
     return int(pair[0])
 
 
@@ -178,7 +205,7 @@ def whole_padding(padding: int | str | tuple[int, ...], size: int, stride: int) 
         UsageError: they differ by side.
     """
     if not isinstance(padding, str):
-        return square("padding", padding)
+        return square("padding", padding, least=0)
     if padding == "valid":
         return 0
     if padding != "same" or size % 2 == 0 or stride != 1:
@@ -191,7 +218,7 @@ def whole_padding(padding: int | str | tuple[int, ...], size: int, stride: int) 
 
 def _flat_places(rows: Places, columns: Places, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
     """Places [nnz] of a matrix of ``shape``, ascending, each once."""
-    row, column = (np.asarray(a).astype(np.int64) for a in (rows, columns))
+    row, column = _whole("rows", rows), _whole("columns", columns)
     if row.ndim != 1 or row.shape != column.shape:
         raise UsageError(
             f"rows are {list(row.shape)} and columns {list(column.shape)}, they must be lists of"
@@ -204,6 +231,13 @@ def _flat_places(rows: Places, columns: Places, shape: tuple[int, int]) -> npt.N
     if len(places) < len(row):
         raise UsageError(f"{len(row) - len(places)} of {len(row)} places of S stand twice")
     return places
+
+
+def _whole(name: str, given: Places) -> npt.NDArray[np.int64]:
+    array = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given)
+    if array.size and array.dtype.kind not in "iu":
+        raise UsageError(f"{name} are {array.dtype}, they must be whole numbers")
+    return array.astype(np.int64)
 
 
 def _add_parameters(

@@ -93,8 +93,7 @@ class Layers:
         """
         shape = (outputs, x.shape[1])
         weight = self._weight(name, shape, deviation)
-        spread = 0.0 if deviation == 0 else 1 / math.sqrt(x.shape[1])
-        shift = self._params(f"{name}.bias", Initial((outputs,), spread=spread)) if bias else None
+        shift = self._bias(name, shape, deviation) if bias else None
         if self._offset is not None:
             alpha = self._alpha(name, shape, deviation)
             return self._offset.linear(x, weight, alpha, shift, outputs)
@@ -131,8 +130,7 @@ class Layers:
         """
         shape = (filters, x.shape[1] // groups, size, size)
         weight = self._weight(name, shape, deviation)
-        spread = 1 / math.sqrt(math.prod(shape[1:]))
-        shift = self._params(f"{name}.bias", Initial((filters,), spread=spread)) if bias else None
+        shift = self._bias(name, shape, deviation) if bias else None
         padding = size // 2 if padding is None else padding
         if self._offset is not None:
             alpha = self._alpha(name, shape, deviation)
@@ -150,6 +148,10 @@ class Layers:
             bound = math.sqrt(3) * deviation  # of a uniform draw with that deviation
         spread = bound if self._offset is None else 0.0
         return self._params(f"{name}.weight", Initial(shape, spread=spread))
+
+    def _bias(self, name: str, shape: tuple[int, ...], deviation: float | None) -> Any:
+        spread = 0.0 if deviation == 0 else 1 / math.sqrt(math.prod(shape[1:]))
+        return self._params(f"{name}.bias", Initial(shape[:1], spread=spread))
 
     def _alpha(self, name: str, shape: tuple[int, ...], deviation: float | None) -> Any:
         assert self._offset is not None

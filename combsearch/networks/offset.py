@@ -115,8 +115,10 @@ def _transformed(
     points, (high, wide) = len(x), ((n + 2 * padding - size) // stride + 1 for n in x.shape[2:])
     patches = F.unfold(x, size, padding=padding, stride=stride)
     # [points, group, channel, place in the patch, place in the image] to channels fastest.
-    patches = patches.reshape(points, groups, channels, size * size, -1)
-    patches = patches.permute(0, 4, 1, 3, 2).reshape(points, high * wide, groups, -1)
+    patches = patches.reshape(points, groups, channels, size * size, high * wide)
+    patches = patches.permute(0, 4, 1, 3, 2).reshape(
+        points, high * wide, groups, channels * size * size
+    )
     found = dct(patches, filters)  # of all filters; each group has its own share of them
     own = torch.arange(filters, device=x.device).view(groups, -1)
     found = torch.gather(found, 3, own.expand(*found.shape[:2], *own.shape))

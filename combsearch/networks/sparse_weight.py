@@ -120,6 +120,8 @@ class _Sampled(torch.autograd.Function):
 
     @staticmethod
     def forward(g: torch.Tensor, x: torch.Tensor, *index: torch.Tensor) -> torch.Tensor:
+        if g.dtype in (torch.float16, torch.bfloat16):  # torch has no such product of these
+            return _Sampled.forward(g.float(), x.float(), *index).to(g.dtype)
         _hush()
         columns, rows = index[:2]
         where = torch.sparse_csr_tensor(

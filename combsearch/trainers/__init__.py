@@ -1,4 +1,8 @@
-"""Trainers by name: loop (slow oracle), vmap and indexed (torch.func), fused, sparse, cuda."""
+"""Trainers by name.
+
+loop (slow oracle), indexed (kept weights of networks for images), vmap (torch.func), and those
+with kernels: fused, sparse and cuda.
+"""
 
 from __future__ import annotations
 

@@ -6,17 +6,13 @@ Two questions, each with a crossover::
     sparse      S by index against the product of all weights             over densities and sizes
 
 Convolutions compare the merged matrix (one convolution) with transformed patches, and steps the
-training of a whole MLP by kept weights with that of all weights. What is compared is measured in
-turn, so that a ratio holds where other work slows the machine: each time is the smallest of its
-turns, and on one thread of a CPU it is the time that the process had, not the clock's.
+training of a whole MLP by kept weights with that of all weights. Times are those of ``turns``.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,21 +28,19 @@ from combsearch.networks.dct_modules import DctSparseLinear
 from combsearch.networks.offset import FAST_FROM, DctOffset
 from combsearch.networks.sparse_weight import SparseWeight, index_of
 from combsearch.rng import RunKeys
+from combsearch.studies.dctps.crossovers import crossovers
+from combsearch.studies.dctps.turns import Call, Turns, gradient, in_turn, in_turns, named, threads
 from combsearch.tasks import Task
 from combsearch.trainers.indexed import IndexedTrainer
 from combsearch.trainers.loop import LoopTrainer
 
 BATCH = 128
 _HOPELESS = 4.0  # the slower form's ratio beyond which no larger density is measured
-_TURNS = 3  # at least
 _STEPS = 12  # optimiser steps of a measurement of training
-
-Seconds = tuple[float, float]
-Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Effort:
+class Effort(Turns):
     """What is measured, and for how long.
 
     Attributes:
@@ -54,8 +48,7 @@ class Effort:
         convolutions: (channels, filters, size, groups), of 16 x 16 pixels.
         sparse: (inputs, outputs) of linear layers for S.
         densities: of S, rising.
-        seconds: that forms take turns at one point, about.
-        most: turns at a point at most.
+        seconds, most: of turns at a point.
     """
 
     sizes: tuple[tuple[int, int], ...] = (
@@ -72,8 +65,6 @@ class Effort:
     densities: tuple[float, ...] = (
         *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5),
     )
-    seconds: float = 0.6
-    most: int = 60
 
 
 QUICK = Effort(
@@ -123,7 +114,7 @@ def bench(
     started = time.monotonic()
     devices = {}
     for place in places() if where is None else where:
-        with _threads(place.threads):
+        with threads(place.threads):
             say(f"{place.name}: the transform")
             transform = [_transform(n, m, place.device, effort) for n, m in effort.sizes]
             say(f"{place.name}: convolutions")
@@ -158,10 +149,10 @@ def _transform(inputs: int, outputs: int, device: str, effort: Effort) -> dict[s
     x = torch.randn(BATCH, inputs, device=device, requires_grad=True)
     down = torch.randn(BATCH, outputs, device=device)
     matrix = torch.randn(outputs, inputs, device=device)  # a product's time is any matrix's
-    one = _gradient(lambda: F.linear(x, matrix), (x,), down)
-    other = _gradient(lambda: dct(x, outputs), (x,), down)
+    one = gradient(lambda: F.linear(x, matrix), (x,), down)
+    other = gradient(lambda: dct(x, outputs), (x,), down)
     seconds = in_turn(one, other, effort, device)
-    return {"inputs": inputs, "outputs": outputs, **_named("matrix", "fast", seconds)}
+    return {"inputs": inputs, "outputs": outputs, **named("matrix", "fast", seconds)}
 
 
 def _convolution(case: tuple[int, int, int, int], device: str, effort: Effort) -> dict[str, Any]:
@@ -178,11 +169,11 @@ def _convolution(case: tuple[int, int, int, int], device: str, effort: Effort) -
         def forward() -> torch.Tensor:
             return DctOffset(form=form).conv(x, weight, alpha, None, 1, size // 2, groups)
 
-        return _gradient(forward, (x, weight, alpha), down)
+        return gradient(forward, (x, weight, alpha), down)
 
     seconds = in_turn(call("matrix"), call("fast"), effort, device)
     names = dict(zip(("channels", "filters", "size", "groups"), case, strict=True))
-    return {**names, "batch": batch, **_named("matrix", "fast", seconds)}
+    return {**names, "batch": batch, **named("matrix", "fast", seconds)}
 
 
 def _sparse(inputs: int, outputs: int, device: str, effort: Effort) -> Iterator[dict[str, Any]]:
@@ -190,13 +181,13 @@ def _sparse(inputs: int, outputs: int, device: str, effort: Effort) -> Iterator[
     x = torch.randn(BATCH, inputs, device=device, requires_grad=True)
     down = torch.randn(BATCH, outputs, device=device)
     weight = torch.randn(outputs, inputs, device=device, requires_grad=True)
-    one = _gradient(lambda: F.linear(x, weight), (x, weight), down)
+    one = gradient(lambda: F.linear(x, weight), (x, weight), down)
     for density in effort.densities:
         kept = sparse_weight(inputs, outputs, density, device)
-        other = _gradient(_times(kept, x), (x, kept.values), down)
+        other = gradient(_times(kept, x), (x, kept.values), down)
         seconds = in_turn(one, other, effort, device)
         found = {"inputs": inputs, "outputs": outputs, "density": density}
-        yield {**found, "nonzeros": len(kept.values), **_named("dense", "index", seconds)}
+        yield {**found, "nonzeros": len(kept.values), **named("dense", "index", seconds)}
         if seconds[1] > _HOPELESS * seconds[0]:
             return
 
@@ -239,7 +230,7 @@ def _steps(effort: Effort) -> list[dict[str, Any]]:
         calls = [fit(t, n) for n in (2, _STEPS) for t in (LoopTrainer(), IndexedTrainer(1.0))]
         best = in_turns(calls, effort, "cpu")
         seconds = tuple((b - a) / (_STEPS - 2) for a, b in zip(best[:2], best[2:], strict=True))
-        found.append({"density": density, **_named("dense", "index", seconds)})
+        found.append({"density": density, **named("dense", "index", seconds)})
     return found
 
 
@@ -267,106 +258,3 @@ def memory(inputs: int, outputs: int, density: float) -> dict[str, Any]:
         "dense_bytes": 4 * dense,
         "index_bytes": sum(b.numel() * b.element_size() for b in layer.buffers()),
     }
-
-
-# ------------------------------------------------------------------ crossovers
-
-
-def crossovers(
-    transform: Sequence[dict[str, Any]],
-    sparse: Sequence[dict[str, Any]],
-    steps: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
-    """Where the second form takes as long as the first.
-
-    Returns:
-        ``transform``: size of square layers from which the fast form is faster; ``sparse``: by
-        ``"inputs x outputs"``, the density up to which the index is; ``steps``: the same of
-        training. None where no measured point is on the other side.
-    """
-    square = [p for p in transform if p["inputs"] == p["outputs"]]
-    sizes = [p["inputs"] for p in square]
-    by_size: dict[str, list[dict[str, Any]]] = {}
-    for p in sparse:
-        by_size.setdefault(f"{p['inputs']} x {p['outputs']}", []).append(p)
-    return {
-        "transform": crossing(sizes, [p["ratio"] for p in square]),
-        "sparse": {name: _up_to(own) for name, own in by_size.items()},
-        "steps": _up_to(steps),
-    }
-
-
-def _up_to(points: Sequence[dict[str, Any]]) -> float | None:
-    return crossing([p["density"] for p in points], [1 / p["ratio"] for p in points])
-
-
-def crossing(x: Sequence[float], ratio: Sequence[float]) -> float | None:
-    """The x from which on ``ratio`` stays below 1, between points straight in logarithms.
-
-    None where the last is not below 1; the first x where all are.
-    """
-    if not ratio or ratio[-1] >= 1:
-        return None
-    above = [i for i, one in enumerate(ratio) if one >= 1]
-    if not above:
-        return float(x[0])
-    i = above[-1]
-    here, there = math.log(ratio[i]), math.log(ratio[i + 1])
-    share = here / (here - there)
-    return float(x[i] * (x[i + 1] / x[i]) ** share)
-
-
-# ------------------------------------------------------------------ the clock
-
-
-def _gradient(
-    forward: Callable[[], torch.Tensor], leaves: Sequence[torch.Tensor], down: torch.Tensor
-) -> Call:
-    """A pass forward and backward."""
-    return lambda: torch.autograd.grad(forward(), leaves, down)
-
-
-def in_turn(one: Call, other: Call, effort: Effort, device: str) -> Seconds:
-    """The smallest seconds of each, taken in turn."""
-    first, second = in_turns((one, other), effort, device)
-    return first, second
-
-
-def in_turns(calls: Sequence[Call], effort: Effort, device: str) -> list[float]:
-    """The smallest seconds of each of ``calls``, taken in turn for ``effort.seconds``."""
-    for call in calls:  # plans, caches
-        _timed(call, device)
-    until, turns = time.monotonic() + effort.seconds, 0
-    best = [math.inf] * len(calls)
-    while turns < _TURNS or (time.monotonic() < until and turns < effort.most):
-        best = [min(t, _timed(call, device)) for t, call in zip(best, calls, strict=True)]
-        turns += 1
-    return best
-
-
-def _timed(call: Call, device: str) -> float:
-    alone = device == "cpu" and torch.get_num_threads() == 1
-    clock = time.process_time if alone else time.perf_counter
-    if device != "cpu":
-        torch.cuda.synchronize()
-    started = clock()
-    call()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return clock() - started
-
-
-def _named(first: str, second: str, seconds: Sequence[float]) -> dict[str, float]:
-    """Milliseconds of both, and how many times as long the second takes."""
-    a, b = (1e3 * max(one, 1e-9) for one in seconds)
-    return {f"{first}_ms": round(a, 4), f"{second}_ms": round(b, 4), "ratio": round(b / a, 4)}
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -189,7 +189,7 @@ def _methods(given: Sequence[str]) -> tuple[str, ...]:
     try:
         return tuple(dict.fromkeys(parse_method(text).text for text in given))
     except UsageError as error:
-        raise UsageError(f"{_WHO}: methods holds {error}") from None
+        raise UsageError(f"{_WHO}: {error}") from None
 
 
 def _densities(given: Sequence[float]) -> tuple[float, ...]:

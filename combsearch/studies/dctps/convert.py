@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ _HAVE = (
 _WAY_OUT = "name what shall stay as it is in keep"
 _NORMALISATION = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _TOP = "the module itself"
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def dct_plus_sparse(
         alpha: what the factors of the transforms start with.
         trainable: whether they are trained.
         form: of the transforms, see ``dct_modules``.
-        keep: paths of layers that stay as they are, with all below them.
+        keep: paths of layers that stay as they are, with all below them, wherever they stand.
 
     Raises:
         UsageError: a density out of range or below one weight a layer, no layer to replace, or
@@ -76,8 +77,8 @@ def dct_plus_sparse(
     """
     if isinstance(density, bool) or not 0 < density <= 1:
         raise UsageError(f"density is {density!r}, it must be a share above 0 and up to 1")
-    if not 0 <= seed < 2**64:
-        raise UsageError(f"seed is {seed}, it must lie in 0 to 2**64 - 1")
+    if seed != int(seed) or not 0 <= seed < 2**64:
+        raise UsageError(f"seed is {seed}, it must be a whole number in 0 to 2**64 - 1")
     layers = _replaced(module, keep)
     shapes = [tuple(layer.weight.shape) for layer in layers.values()]
     counts = _counts(shapes, density, allocation)
@@ -114,22 +115,25 @@ def _replaced(module: nn.Module, keep: Collection[str]) -> dict[str, nn.Linear |
     Raises:
         UsageError: see ``dct_plus_sparse``.
     """
-    known = {path for path, _ in module.named_modules()}
-    unknown = sorted(set(keep) - known)
+    known = dict(module.named_modules(remove_duplicate=False))
+    unknown = sorted(set(keep) - set(known))
     if unknown:
         raise UsageError(f"keep names {', '.join(unknown)}: the module has no such layer")
+    kept = {id(layer) for path in keep for layer in known[path].modules()}
     found: dict[str, nn.Linear | nn.Conv2d] = {}
-    owners: dict[int, str] = {}
-    for path, layer in _walk(module, keep):
+    owners = _owners(module)
+    for path, layer in module.named_modules():
+        if id(layer) in kept:
+            continue
         why = _obstacle(layer)
         if why is not None:
             raise UsageError(f"{_named(path, layer)} {why}; {_HAVE}; {_WAY_OUT}")
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            other = owners.setdefault(id(layer.weight), path)
-            if other != path:
+            others = {other for p in layer.parameters() for other in owners[id(p)]} - {path}
+            if others:
                 raise UsageError(
-                    f"{_named(path, layer)} shares its weights with {other or _TOP}, which DCT"
-                    f" plus sparse cannot; {_WAY_OUT}"
+                    f"{_named(path, layer)} shares its weights or bias with"
+                    f" {min(others) or _TOP}, which DCT plus sparse cannot; {_WAY_OUT}"
                 )
             found[path] = layer
     if not found:
@@ -137,11 +141,13 @@ def _replaced(module: nn.Module, keep: Collection[str]) -> dict[str, nn.Linear |
     return found
 
 
-def _walk(module: nn.Module, keep: Collection[str]) -> Iterator[tuple[str, nn.Module]]:
-    """Path and module of all that is not kept."""
+def _owners(module: nn.Module) -> dict[int, list[str]]:
+    """Paths of the modules that hold each parameter, by its id; a shared module counts once."""
+    found: dict[int, list[str]] = {}
     for path, layer in module.named_modules():
-        if not any(path == one or path.startswith(f"{one}.") or not one for one in keep):
-            yield path, layer
+        for parameter in layer.parameters(recurse=False):
+            found.setdefault(id(parameter), []).append(path)
+    return found
 
 
 def _named(path: str, layer: nn.Module) -> str:
@@ -167,7 +173,7 @@ def _obstacle(layer: nn.Module) -> str | None:
 
 
 def _layer_obstacle(layer: nn.Linear | nn.Conv2d) -> str | None:
-    if layer._forward_hooks or layer._forward_pre_hooks or not hasattr(layer, "weight"):
+    if any(getattr(layer, name) for name in _HOOKS):
         return "has hooks, which would be lost"
     if not {name for name, _ in layer.named_parameters()} <= {"weight", "bias"}:
         return "has parameters besides weight and bias"
@@ -206,7 +212,7 @@ def _layer(old: nn.Module, places: npt.NDArray[np.int64], options: _Options) -> 
         }
         new = DctSparseConv2d(old.in_channels, old.out_channels, **own, **shared)
     if bias is not None:
-        new.bias = nn.Parameter(bias.detach().clone())
+        new.bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
     return new.train(old.training)
 
 

@@ -70,7 +70,7 @@ class DctpsPlan:
         """
         if config.task not in DATA_SETS:
             raise UsageError(
-                f"task is {config.task!r}{nearest(config.task, DATA_SETS)}: it must be an"
+                f"task is {config.task!r}{nearest(config.task, DATA_SETS)}, it must be an"
                 f" image data set (known: {', '.join(DATA_SETS)})"
             )
         data_set = DATA_SETS[config.task]
