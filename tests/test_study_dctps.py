@@ -19,7 +19,7 @@ from combsearch.studies.checkpoint import Halfway, masks_arrays, with_masks
 from combsearch.studies.dctps.config import DctpsConfig
 from combsearch.studies.dctps.plan import DctpsPlan
 from combsearch.studies.dctps.training import alphas_of, kept_by_layer, run_network, train
-from combsearch.tasks.images import ImageSet
+from combsearch.tasks.images import ImageSet, load_images
 
 PIECES = Path(__file__).parent / "image_files"
 
@@ -158,7 +158,8 @@ def test_initial_weights_are_he_s_or_torch_s() -> None:
 
 def test_validation_points_are_held_out() -> None:
     plan = plan_of("epl")
-    whole, train_part, valid = plan.task, plan.training.x, plan.training.x_test
+    whole = load_images("fashion-mnist").task(augment=True, shared=True)
+    train_part, valid = plan.training.x, plan.training.x_test
     assert valid is not None and plan.training.y_test is not None
     assert (len(train_part), len(valid)) == (15, 5) and whole.points == 20
     rows = {row.tobytes(): place for place, row in enumerate(whole.x)}

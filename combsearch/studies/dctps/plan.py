@@ -43,7 +43,8 @@ class DctpsPlan:
 
     Attributes:
         config: the configuration.
-        task: the task that it names, cut to its points.
+        task_digest: of the task that it names, cut to its points. The task itself is not kept,
+            which would hold all images twice.
         training: its training part; ``x_test`` are its validation points.
         test: the test points, as a task.
         settings: methods by densities.
@@ -53,7 +54,7 @@ class DctpsPlan:
     """
 
     config: DctpsConfig
-    task: Task
+    task_digest: str
     training: Task
     test: Task
     settings: tuple[Setting, ...]
@@ -85,8 +86,8 @@ class DctpsPlan:
                 f"batch_size {config.batch_size} is more than the {training.points} points of"
                 f" {task.name!r} that validation leaves for training"
             )
-        settings = settings_of(config)
-        return cls(config, task, training, held_out(task), settings, _trainer_name(config), shape)
+        settings, test, digest = settings_of(config), held_out(task), task.digest()
+        return cls(config, digest, training, test, settings, _trainer_name(config), shape)
 
     def get_trainer(self) -> Trainer:
         """The trainer, made anew."""
@@ -97,11 +98,11 @@ class DctpsPlan:
         config = self.config
         offset = DctOffset(method.trainable, config.form) if method.offset else None
         gain = _GAINS[config.init]
-        return image_network(config.network, self.image_shape, self.task.classes, gain, offset)
+        return image_network(config.network, self.image_shape, self.training.classes, gain, offset)
 
     def pruner(self, method: Method) -> Pruner | None:
         """What makes the mask of a method; None for ``dense``."""
-        return pruner_of(self.config, method, self.task.classes)
+        return pruner_of(self.config, method, self.training.classes)
 
     def keys(self, seed: int) -> RunKeys:
         """The key of a network of a seed: the same for all methods.
@@ -118,14 +119,14 @@ class DctpsPlan:
         return {
             "command": "study dctps",
             "config": settings,
-            "task_digest": self.task.digest(),
+            "task_digest": self.task_digest,
             "trainer": self.trainer,
             "numerics": NUMERICS,
         }
 
     def name(self) -> str:
         """A run's name made from its configuration, so that the same command finds it."""
-        what = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{self.task.name}-{self.config.network}")[:60]
+        what = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{self.training.name}-{self.config.network}")[:60]
         settings = dataclasses.replace(self.config, trainer=self.trainer)
         return f"dctps-{what}-{settings.digest()[:8]}"
 
