@@ -22,7 +22,7 @@ from combsearch.networks.sparse_weight import SparseWeight
 FORMS = ("auto", "matrix", "fast")
 Weight = torch.Tensor | SparseWeight
 
-FAST_FROM = 1024
+FAST_FROM = 512
 """Longest of a layer's sides from which ``auto`` takes the fast form; see results/dctps/bench."""
 
 
