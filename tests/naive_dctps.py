@@ -115,7 +115,8 @@ class Naive:
 
     def force(self) -> Named:
         config = self.plan.config
-        assert config.force_batches == 0 and self.plan.training.classes == 10  # one minibatch a step
+        # One minibatch a step.
+        assert config.force_batches == 0 and self.plan.training.classes == 10
         whole = sum(self.w[name].numel() for name in self.names)
         masks = {name: torch.ones_like(self.w[name]) for name in self.names}
         for step in range(1, config.force_steps + 1):
