@@ -106,7 +106,7 @@ def test_dct_plus_sparse_in_ones_own_models() -> None:
     names: dict[str, Any] = {}
     code = block("from torch import nn")
     exec(code, names)
-    [said] = re.findall(r"# ([\d,]+) weights, (\d+) α, (\d+) of biases", code)
+    [said] = re.findall(r"# trains ([\d,]+) weights, (\d+) α, (\d+) of biases", code)
     stored: dict[str, int] = {}
     for name, parameter in names["sparse"].named_parameters():
         kind = name.rpartition(".")[2]

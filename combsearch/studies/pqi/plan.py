@@ -58,6 +58,7 @@ class PqiPlan:
         Raises:
             UsageError: one of them cannot be, or they do not fit each other.
         """
+        network: Network
         if config.task in DATA_SETS:
             layer_names(config)  # a wrong name shows before anything is loaded
             images = load_images(config.task)
