@@ -105,6 +105,8 @@ def test_pieces_of_another_run_and_damaged_ones(script: Scripts, capsys: Capture
     capsys.readouterr()
     piece(script, "b", "--from=a", "--methods=dctps", "--densities=1", "--seeds=2", code=3)
     assert f"{path} is of another run: its config seeds is 1, here 2" in error(capsys)
+    piece(script, "b", "--minutes=nan", code=2)
+    assert "--minutes is nan" in error(capsys)
     piece(script, "b", "--from=none", code=2)
     assert "--from none is no folder" in error(capsys)
     other = script("round_files").read_rounds(path)

@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import io
 import json
+import math
 import shutil
 import sys
 import time
@@ -89,6 +90,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(given: argparse.Namespace, end: float) -> int:
+    if math.isnan(given.minutes):
+        raise UsageError("--minutes is nan, it must be a number of minutes, such as 9")
     if torch.cuda.is_available():
         torch.backends.cudnn.deterministic = True
     config = command_settings("dctps", DctpsConfig, vars(given)).config
