@@ -79,7 +79,7 @@ class FusedTrainer:
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""
         shape = served_shape(self.name, nets, task, None)
-        w = _grouped(flat_arrays(nets.numpy().params))
+        w = grouped(flat_arrays(nets.numpy().params))
         correct, finite = cpu.score(w, samples_of(task), shape.widths)
         n = len(nets)
         return Scores(correct.reshape(-1)[:n], task.points, ~finite.reshape(-1)[:n])
@@ -90,27 +90,27 @@ def _fit_block(
     plan: Plan, widths: tuple[int, ...],
 ) -> None:  # fmt: skip
     """Train the networks ``lanes``, all of one restart block, in place."""
-    gw, gv, gm = (_grouped(a[lanes]) for a in (w, v, m))
-    rates = _grouped(plan.rates[lanes].astype(np.float32))
+    gw, gv, gm = (grouped(a[lanes]) for a in (w, v, m))
+    rates = grouped(plan.rates[lanes].astype(np.float32))
     for first, last, batches in segments(task, plan, block, LAYOUT):
         cpu.train(
             gw, gv, gm, rates, batches, widths, batch=plan.recipe.batch_size, first=first,
             last=last, momentum=plan.recipe.momentum, decay=plan.recipe.weight_decay,
         )  # fmt: skip
-    w[lanes], v[lanes] = _ungrouped(gw, len(lanes)), _ungrouped(gv, len(lanes))
+    w[lanes], v[lanes] = ungrouped(gw, len(lanes)), ungrouped(gv, len(lanes))
 
 
-def _grouped(flat: Floats) -> Floats:
+def grouped(flat: Floats) -> Floats:
     """[n, k] as [group, k, lane]; lanes without a network hold zeros."""
     groups = -(-len(flat) // cpu.LANES)
     padded = np.zeros((groups * cpu.LANES, flat.shape[1]), np.float32)
     padded[: len(flat)] = flat
-    grouped = cpu.aligned(groups, flat.shape[1], cpu.LANES)
-    grouped[:] = padded.reshape(groups, cpu.LANES, flat.shape[1]).transpose(0, 2, 1)
-    return grouped
+    found = cpu.aligned(groups, flat.shape[1], cpu.LANES)
+    found[:] = padded.reshape(groups, cpu.LANES, flat.shape[1]).transpose(0, 2, 1)
+    return found
 
 
-def _ungrouped(grouped: Floats, count: int) -> Floats:
-    """The inverse of ``_grouped`` for ``count`` networks."""
-    groups, size, lanes = grouped.shape
-    return grouped.transpose(0, 2, 1).reshape(groups * lanes, size)[:count]
+def ungrouped(lanes: Floats, count: int) -> Floats:
+    """The inverse of ``grouped`` for ``count`` networks."""
+    groups, size, width = lanes.shape
+    return np.asarray(lanes.transpose(0, 2, 1).reshape(groups * width, size)[:count])

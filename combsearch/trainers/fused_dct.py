@@ -19,7 +19,7 @@ from combsearch.networks.dct_mlp import DctMLP
 from combsearch.rng import RunKeys
 from combsearch.tasks.base import Task
 from combsearch.trainers.base import ALL_STEPS, OnStep, Plan, fused_obstacle, plan_fit
-from combsearch.trainers.fused import LAYOUT
+from combsearch.trainers.fused import LAYOUT, grouped, ungrouped
 from combsearch.trainers.kernel_data import Floats, named, samples_of, segments
 
 
@@ -55,7 +55,7 @@ class FusedDctTrainer:
     def score(self, nets: NetBatch, task: Task) -> Scores:
         """See ``Trainer.score``; the sums are those of training, bit for bit."""
         network = _served(nets, task, None, None)
-        p = _grouped(_rows(network, nets.numpy().params))
+        p = grouped(_rows(network, nets.numpy().params))
         widths = network.shape.widths
         e = offset.whole(p, _offset(network), widths)
         correct, finite = cpu.score(e, samples_of(task), widths)
@@ -86,15 +86,15 @@ def _fit_block(
     plan: Plan,
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Parameters and momenta [net, row] of the networks ``lanes``, of one block, trained."""
-    gp, gv, gm = (_grouped(a) for a in (p, v, m))
-    rates = _grouped(plan.rates[lanes].astype(np.float32))
+    gp, gv, gm = (grouped(a) for a in (p, v, m))
+    rates = grouped(plan.rates[lanes].astype(np.float32))
     for first, last, batches in segments(task, plan, int(plan.blocks[lanes[0]]), LAYOUT):
         offset.train(
             gp, gv, gm, rates, batches, _offset(network), network.shape.widths,
             batch=plan.recipe.batch_size, first=first, last=last, momentum=plan.recipe.momentum,
             decay=plan.recipe.weight_decay, scales=network.trainable,
         )  # fmt: skip
-    return _ungrouped(gp, len(lanes)), _ungrouped(gv, len(lanes))
+    return ungrouped(gp, len(lanes)), ungrouped(gv, len(lanes))
 
 
 def _offset(network: DctMLP) -> Floats:
@@ -120,19 +120,3 @@ def _named(network: DctMLP, rows: Floats, like: Arrays) -> Arrays:
         for layer in range(len(network.shape.layers)):
             arrays[f"alpha{layer}"] = rows[:, network.places + layer]
     return {name: arrays[name] for name in like}
-
-
-def _grouped(flat: Floats) -> Floats:
-    """[net, row] as [group, row, lane]; lanes without a network hold zeros."""
-    groups = -(-len(flat) // cpu.LANES)
-    padded = np.zeros((groups * cpu.LANES, flat.shape[1]), np.float32)
-    padded[: len(flat)] = flat
-    grouped = cpu.aligned(groups, flat.shape[1], cpu.LANES)
-    grouped[:] = padded.reshape(groups, cpu.LANES, flat.shape[1]).transpose(0, 2, 1)
-    return grouped
-
-
-def _ungrouped(grouped: Floats, count: int) -> Floats:
-    """The inverse of ``_grouped`` for ``count`` networks."""
-    groups, rows, lanes = grouped.shape
-    return np.asarray(grouped.transpose(0, 2, 1).reshape(groups * lanes, rows)[:count])
