@@ -56,6 +56,11 @@ def shared() -> Path:
     return folder
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no name: an archive holds the time it was made, and workers then disagree."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Among several workers files with slow tests go first: none is left with one at the end."""
     if hasattr(config, "workerinput"):  # of pytest-xdist, which gives out whole files in order
