@@ -4,12 +4,16 @@
 #   make search    phase one of the search; more options: make search ARGS="--dry-run"
 #   make test      lint, formatting, types and every test; some: make test ARGS="tests/test_x.py"
 #   make format    put the source into the form that `make lint` checks
+#   make soak      every fault, hundreds of times: results/reliability; some: make soak SOAKS=kills
+#   make soak-slurm  faults of jobs on a real SLURM (Debian's, unpacked into a private folder)
 #   make bench     speed of the trainers on this machine
 #   make clean     remove what these commands made (never runs/)
 
 PYTHON ?= python3
 VENV := .venv
 ARGS :=
+# Scripts of tests/soak; those that mount a small disk need root, and say so where they cannot.
+SOAKS := kills damage fuzz full_disk coordinators signals refusals dask_workers scale
 # Two tests at once need about 2 GB, four about 4 GB; one at a time, in order: make test ARGS=-n0
 WORKERS := -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
@@ -19,7 +23,7 @@ CORE := $(VENV)/core.stamp
 DEV := $(VENV)/dev.stamp
 LAYOUT := pyproject.toml setup.py constraints.txt
 
-.PHONY: search test lint format types bench clean
+.PHONY: search test soak soak-slurm lint format types bench clean
 .DEFAULT_GOAL := test
 
 search: $(CORE)
@@ -30,6 +34,17 @@ bench: $(CORE)
 
 test: lint types
 	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
+
+# An hour or two, at low priority; each writes results/reliability/<name>.json.
+soak: $(DEV)
+	@for name in $(SOAKS); do \
+		echo "nice -n 10 $(BIN)/python tests/soak/$$name.py $(ARGS)"; \
+		nice -n 10 $(BIN)/python "tests/soak/$$name.py" $(ARGS) || exit; \
+	done
+
+# Half an hour. It installs nothing, and says in a line where there is no SLURM to be had.
+soak-slurm: $(DEV)
+	nice -n 5 $(BIN)/python tests/soak/slurm.py $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -26,20 +26,20 @@ from combsearch.commands.arguments import (
     gpu_options,
     network_options,
     run_options,
-    search_options,
 )
-from combsearch.commands.options import Options
 from combsearch.commands.output import OutputLostError
-from combsearch.commands.settings import command_settings, variable
-from combsearch.commands.signals import Stopped, Stops
+from combsearch.commands.reading import blamed, settings_of
+from combsearch.commands.signals import CTRL_C, Stopped, Stops
 from combsearch.commands.study import add_studies
+from combsearch.commands.submit_arguments import submit_options
+from combsearch.commands.tree import runs
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, InterruptedRunError, NoSpaceError, UsageError
 from combsearch.prune_config import PAPER_TARGETS, PruneConfig
 from combsearch.registry import nearest
 from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 
-_CTRL_C, _RESUMABLE = 130, InterruptedRunError.exit_code
+_RESUMABLE = InterruptedRunError.exit_code
 _EPILOG = (
     "Exit codes: 0 done, 2 usage, 3 other configuration, 4 damaged data, 5 disk full,"
     " 75 interrupted (repeat the command to continue), 130 Ctrl-C."
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: those of the process when None.
     """
-    with Stops(forever=arguments is None) as stops:
+    with Stops(forever=arguments is None, say=_stopped) as stops:
         try:
             code = _run(sys.argv[1:] if arguments is None else list(arguments), stops)
             _flush(sys.stdout)
@@ -77,7 +77,24 @@ def _code_of(error: BaseException, stopped_by: int | None) -> int:
 
 
 def _run(arguments: list[str], stops: Stops) -> int:
+    given = read_command(arguments)
+    if given.command is None:
+        given.parser.print_help(sys.stderr)
+        return UsageError.exit_code
+    with stops.held():
+        importlib.import_module(f"combsearch.commands.{given.module}")
+    given.function(given)
+    return 0
+
+
+def read_command(arguments: list[str]) -> argparse.Namespace:
+    """The words of a command, parsed; its ``command`` is None where there are none.
+
+    Raises:
+        UsageError: naming the word that is wrong, and what is valid.
+    """
     parser, commands = _parser()
+    arguments, inner = _cut(arguments)
     named = [argument for argument in arguments if not argument.startswith("-")]
     if named and named[0] not in commands:
         raise UsageError(
@@ -85,15 +102,24 @@ def _run(arguments: list[str], stops: Stops) -> int:
             f" (known: {', '.join(commands)})"
         )
     given, unknown = parser.parse_known_args(arguments)
+    if unknown and given.command == "submit" and not inner:
+        raise UsageError(
+            f"unexpected argument {unknown[0]!r}: write the command to submit behind --, as"
+            " combsearch submit slurm -- phase2 --shape 3,2,2"
+        )
     if unknown:
-        raise UsageError(_unknown_argument(unknown[0], getattr(given, "parser", parser)))
-    if given.command is None:
-        parser.print_help(sys.stderr)
-        return UsageError.exit_code
-    with stops.held():
-        importlib.import_module(f"combsearch.commands.{given.module}")
-    given.function(given)
-    return 0
+        raise UsageError(_unknown_argument(unknown[0], given.parser))
+    found: argparse.Namespace = given
+    found.words = inner
+    return found
+
+
+def _cut(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Of ``submit slurm ... -- COMMAND ...`` the words before and behind ``--``."""
+    if arguments[:1] != ["submit"] or "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
 
 
 def _unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
@@ -106,7 +132,7 @@ def _unknown_argument(argument: str, parser: argparse.ArgumentParser) -> str:
 
 def _stopped(number: int) -> int:
     if number == signal.SIGINT:
-        return _fail("interrupted; repeat the command to continue", _CTRL_C)
+        return _fail("interrupted; repeat the command to continue", CTRL_C)
     name = signal.Signals(number).name
     return _fail(f"stopped by {name}; repeat the command to continue", _RESUMABLE)
 
@@ -164,6 +190,7 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"combsearch {__version__}")
+    parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
 
     def add(
@@ -174,18 +201,17 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         command.set_defaults(module=module, function=function, parser=command)
         return command
 
-    phase1 = add("phase1", "phase1", _phase1, "find the smallest dense shape that learns a task")
-    search_options(phase1, SearchConfig)
-    phase2 = add("phase2", "mask_search", _phase2, "train every mask of one shape")
-    search_options(phase2, Phase2Config)
+    text = "find the smallest dense shape that learns a task"
+    runs(commands, "phase1", "phase1", SearchConfig, text)
+    phase2 = runs(commands, "phase2", "mask_search", Phase2Config, "train every mask of one shape")
     from_option(phase2, "take task, target, shape and recipe from this run of phase one")
-    exhaust = add("exhaust", "mask_search", _exhaust, "train every mask of every shape")
-    search_options(exhaust, ExhaustConfig)
-    descend = add("descend", "descend", _descend, "delete weights from dense networks, one by one")
-    search_options(descend, DescendConfig)
+    runs(commands, "exhaust", "mask_search", ExhaustConfig, "train every mask of every shape")
+    text = "delete weights from dense networks, one by one"
+    descend = runs(commands, "descend", "descend", DescendConfig, text)
+    descend.set_defaults(function=_descend)
     from_option(descend, "take task, target and starting shape from this run of phase one")
-    prune = add("prune", "prune", _prune, "prune dense networks by every method, and train them")
-    search_options(prune, PruneConfig)
+    text = "prune dense networks by every method, and train them"
+    runs(commands, "prune", "prune", PruneConfig, text)
     compare = add("compare", "compare", _compare, "compare pruners with the bounds of searches")
     compare_options(compare)
     count = add("count", "count", _count, "count the masks of a shape, or of all shapes, exactly")
@@ -210,41 +236,18 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     bench.add_argument("--quick", action="store_true", help="shorter, less steady measurements")
     gpu_options(bench)
     add_studies(commands)
+    text = "submit what a command would train here to a cluster, as an array of jobs"
+    submit_options(add("submit", "submit", _submit, text))
     data_options(add("data", "data", _data, "list, check or fetch image data sets"))
     return parser, dict(commands.choices)
-
-
-def _phase1(given: argparse.Namespace) -> None:
-    from combsearch.commands.phase1 import phase1_command
-
-    _search("phase1", SearchConfig, phase1_command, given)
-
-
-def _phase2(given: argparse.Namespace) -> None:
-    from combsearch.commands.mask_search import mask_search_command
-
-    _search("phase2", Phase2Config, mask_search_command, given)
-
-
-def _taken(given: argparse.Namespace) -> dict[str, tuple[str, Any]]:
-    """What ``--from`` gives."""
-    if getattr(given, "source", None) is None:
-        return {}
-    from combsearch.commands.inherited import inherited
-
-    return inherited(given.source, given.runs or os.environ.get(variable("runs")) or Options.runs)
 
 
 def _descend(given: argparse.Namespace) -> None:
     from combsearch.commands.descend import descend_command
 
-    _search("descend", DescendConfig, descend_command, given)
-
-
-def _prune(given: argparse.Namespace) -> None:
-    from combsearch.commands.prune import prune_command
-
-    _search("prune", PruneConfig, prune_command, given)
+    settings = settings_of(given)
+    with blamed(settings):
+        descend_command(settings.config, settings.options)
 
 
 def _compare(given: argparse.Namespace) -> None:
@@ -255,28 +258,6 @@ def _compare(given: argparse.Namespace) -> None:
     compare_command(
         given.run, given.runs, targets, given.output, given.json, methods, given.restarts
     )
-
-
-def _exhaust(given: argparse.Namespace) -> None:
-    from combsearch.commands.mask_search import mask_search_command
-
-    _search("exhaust", ExhaustConfig, mask_search_command, given)
-
-
-def _search(
-    name: str,
-    kind: type,
-    command: Callable[[Any, Options], object],
-    given: argparse.Namespace,
-) -> None:
-    settings = command_settings(name, kind, vars(given), _taken(given))
-    try:
-        command(settings.config, settings.options)
-    except UsageError as error:  # one that shows only beside the task: name its source too
-        source = settings.sources.get(getattr(error, "field", ""))
-        if source is None:
-            raise
-        raise UsageError(f"{source}: {error}") from error
 
 
 def _count(given: argparse.Namespace) -> None:
@@ -327,6 +308,12 @@ def _bench(given: argparse.Namespace) -> None:
     from combsearch.commands.bench import bench_command
 
     bench_command(given.json, given.quick)
+
+
+def _submit(given: argparse.Namespace) -> None:
+    from combsearch.commands.submit import submit_command
+
+    submit_command(given, read_command)
 
 
 def _data(given: argparse.Namespace) -> None:

@@ -199,17 +199,56 @@ def digest(table: pa.Table, kind: RowKind = SEARCH_ROWS) -> str:
     Raises:
         UsageError: a column is absent or of another type, or a run is there twice.
     """
-    schema = kind.digested
-    table = conform(table, schema)
-    hashes = {name: (hashlib.sha256(), hashlib.sha256()) for name in schema.names}
-    for batch in _canonical_batches(table):
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            for part, data in zip(hashes[name], _parts(name, column), strict=False):
-                part.update(data)
-    total = hashlib.sha256(f"{kind.title}\n{table.num_rows}\n".encode())
-    for name, parts in hashes.items():
-        total.update(name.encode() + b"\n" + b"".join(part.digest() for part in parts))
-    return total.hexdigest()
+    whole = Digest(kind)
+    whole.update(table)
+    return whole.hexdigest()
+
+
+class Digest:
+    """``digest`` of a run whose rows come table by table, each after all those before it.
+
+    Args:
+        kind: of what kind they are.
+    """
+
+    def __init__(self, kind: RowKind = SEARCH_ROWS) -> None:
+        self._kind, self._schema = kind, kind.digested
+        self._hashes = {name: (hashlib.sha256(), hashlib.sha256()) for name in self._schema.names}
+        self._rows = 0
+        self._last: tuple[int, bytes, int] | None = None
+
+    def update(self, table: pa.Table) -> None:
+        """More rows, in any order among themselves.
+
+        Raises:
+            UsageError: as ``digest``, or they do not come after those before.
+        """
+        for batch in _canonical_batches(conform(table, self._schema)):
+            if not len(batch):
+                continue
+            self._follow(batch)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                for part, data in zip(self._hashes[name], _parts(name, column), strict=False):
+                    part.update(data)
+            self._rows += len(batch)
+
+    def hexdigest(self) -> str:
+        """Of all rows so far."""
+        total = hashlib.sha256(f"{self._kind.title}\n{self._rows}\n".encode())
+        for name, parts in self._hashes.items():
+            total.update(name.encode() + b"\n" + b"".join(part.digest() for part in parts))
+        return total.hexdigest()
+
+    def _follow(self, batch: pa.RecordBatch) -> None:
+        """Refuse rows that are not all after the last one."""
+        first, last = (_place(batch.slice(row, 1)) for row in (0, len(batch) - 1))
+        if self._last is not None and first <= self._last:
+            rank, cell, restart = first[0], first[1].decode(), first[2]
+            run = {"rank": rank, "cell": cell, "restart": restart}
+            if first == self._last:
+                raise UsageError(f"the table holds one run twice: {run}")
+            raise UsageError(f"the rows of {run} come after rows that they stand before")
+        self._last = last
 
 
 def _column(field: pa.Field, value: Any, rows: int) -> pa.Array:
@@ -283,6 +322,12 @@ def _first_not_above(*keys: npt.NDArray[Any]) -> int | None:
     for key in reversed(keys):
         above = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & above)
     return None if above.all() else int(np.argmin(above)) + 1
+
+
+def _place(row: pa.RecordBatch) -> tuple[int, bytes, int]:
+    """Where the one row of a batch stands in canonical order."""
+    rank, cell, restart = (row[name][0].as_py() for name in ("rank", "cell", "restart"))
+    return rank, cell.encode(), restart
 
 
 def _taken(table: pa.Table, order: npt.NDArray[np.int64]) -> Iterator[pa.Table]:

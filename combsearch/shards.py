@@ -104,7 +104,7 @@ def parse_name(path: Path) -> ShardFile | None:
     if match is None:
         return None
     first, last = int(match[1]), int(match[2])
-    if first >= last or not path.name.startswith(f"{first:012d}-{last:012d}."):
+    if first >= last or match[1] != f"{first:012d}" or match[2] != f"{last:012d}":
         return None
     return ShardFile(Shard(first, last), match[3], path)
 
@@ -117,9 +117,12 @@ def list_shards(folder: Path) -> tuple[list[ShardFile], list[str]]:
     """
     files, foreign = [], []
     with durable.translated_errors(folder):
-        found = list(os.scandir(folder))
+        try:
+            found = list(os.scandir(folder))
+        except FileNotFoundError:  # killed before it was made, or left out of a copy: no shards
+            found = []
     for item in found:
-        file = parse_name(Path(item.path)) if item.is_file() else None
+        file = parse_name(folder / item.name) if item.is_file() else None
         if file is not None:
             files.append(file)
         elif not durable.is_temporary(item.name):
@@ -166,6 +169,23 @@ def open_shard(file: ShardFile, facts: Facts) -> pq.ParquetFile:
     return opened
 
 
+def highest(opened: pq.ParquetFile, column: str) -> float:
+    """The highest number of a column, by the file's own statistics; infinity where it has none.
+
+    NaN is left out; minus infinity when there are no rows.
+    """
+    metadata, best = opened.metadata, float("-inf")
+    place = opened.schema.names.index(column)
+    for group in range(metadata.num_row_groups):
+        values = metadata.row_group(group).column(place)
+        if not values.num_values:
+            continue
+        if not values.is_stats_set or not values.statistics.has_min_max:
+            return float("inf")
+        best = max(best, values.statistics.max)
+    return best
+
+
 def is_of_other_run(file: ShardFile, facts: Facts) -> bool:
     """Whether a file can be read and says that it has another identity than ``facts``."""
     try:
@@ -208,9 +228,25 @@ def owned(files: list[ShardFile], first: int = 0, last: int = 10**18) -> list[Ow
 
 def uncovered(shards: Iterable[Shard], present: Iterable[Shard]) -> list[Shard]:
     """Those of ``shards`` that the union of ``present`` (ascending) does not wholly cover."""
-    union = _merged(present)
+    union = merged(present)
     starts = [span.first for span in union]
     return [shard for shard in shards if not _inside(shard, union, starts)]
+
+
+def merged(shards: Iterable[Shard]) -> list[Shard]:
+    """The union of ``shards`` (ascending by first) as ranges that do not touch."""
+    union: list[Shard] = []
+    for shard in shards:
+        if union and shard.first <= union[-1].last:
+            union[-1] = Shard(union[-1].first, max(union[-1].last, shard.last))
+        else:
+            union.append(shard)
+    return union
+
+
+def touches(shard: Shard, ranges: Iterable[Shard]) -> bool:
+    """Whether ``shard`` has a rank in common with one of ``ranges``."""
+    return any(shard.first < one.last and one.first < shard.last for one in ranges)
 
 
 def _in_file(columns: Sequence[str], whole: bool, kind: RowKind) -> list[str] | None:
@@ -225,17 +261,6 @@ def _key(name: str) -> bytes:
 
 def _text(value: bytes) -> str:
     return value.decode(errors="replace")
-
-
-def _merged(shards: Iterable[Shard]) -> list[Shard]:
-    """The union of ``shards`` (ascending by first) as ranges that do not touch."""
-    union: list[Shard] = []
-    for shard in shards:
-        if union and shard.first <= union[-1].last:
-            union[-1] = Shard(union[-1].first, max(union[-1].last, shard.last))
-        else:
-            union.append(shard)
-    return union
 
 
 def _inside(shard: Shard, union: list[Shard], starts: list[int]) -> bool:

@@ -19,8 +19,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -30,6 +31,7 @@ from combsearch.dctps_spiral_rows import DCTPS_SPIRAL_ROWS
 from combsearch.dimension_rows import DIMENSION_ROWS, EXPERIMENTS
 from combsearch.durable import write_bytes, write_json
 from combsearch.errors import CorruptDataError, RunMismatchError, UsageError
+from combsearch.pieces import READERS, Pieces
 from combsearch.pqi_rows import PQI_ROWS
 from combsearch.prune_rows import PRUNE_ROWS
 from combsearch.registry import nearest
@@ -42,6 +44,7 @@ from combsearch.shards import (
     Shard,
     ShardFile,
     encode_shard,
+    highest,
     is_of_other_run,
     list_shards,
     open_shard,
@@ -49,6 +52,7 @@ from combsearch.shards import (
     parse_name,
     range_name,
     read_owned,
+    touches,
     uncovered,
 )
 
@@ -68,7 +72,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _COMBINED_ROWS = 1 << 22  # below it, many little chunks are worth copying into one
-_READERS = min(8, os.cpu_count() or 1)
 _KINDS = {
     "prune": PRUNE_ROWS,
     "study pqi": PQI_ROWS,
@@ -86,6 +89,7 @@ class Verification:
     left out that others cover wholly: the list to query with SQL, never a glob
     (where shard sizes changed during a run, two may still share ranks;
     :meth:`RunStore.read` takes each rank once). ``rows``: rows in ``files``.
+    ``best``: the highest accuracy in each of ``files``, infinity where that is not known.
     ``quarantined``: (file name, reason) of the damaged ones. ``foreign``: names in
     the shard folder that are none of ours; they are left alone.
     """
@@ -93,8 +97,13 @@ class Verification:
     valid: list[Shard]
     files: list[Path]
     rows: int
+    best: list[float]
     quarantined: list[tuple[str, str]]
     foreign: list[str]
+
+    def reaching(self, accuracy: float) -> list[Path]:
+        """Those of ``files`` that may hold a row of at least this accuracy."""
+        return [path for path, best in zip(self.files, self.best, strict=True) if best >= accuracy]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +200,16 @@ class RunStore:
         durable.commit_new(path, data)
         return path
 
-    def verify(self, quarantine: bool = True) -> Verification:
+    def saved(self) -> list[Shard]:
+        """The ranges of all shard files, ascending, by their names alone."""
+        return sorted({file.shard for file in self._files()})
+
+    def verify(
+        self, quarantine: bool = True, within: Sequence[Shard] | None = None
+    ) -> Verification:
         """Check every shard against its checksum, range, row count and this run's identity.
+
+        With ``within`` only those that have a rank in one of these ranges.
 
         Damaged files move to ``quarantine/`` (numbered when the name is taken there, never
         deleted), so that :meth:`missing` lists their ranges. Where the folder
@@ -202,15 +219,18 @@ class RunStore:
             UsageError: the shard folder cannot be read.
         """
         files, foreign = list_shards(self.root / "shards")
+        if within is not None:
+            files = [file for file in files if touches(file.shard, within)]
         facts = self._facts()
-        checks = _in_threads(lambda file: _rows_or_reason(file, facts), files)
+        checks = _in_threads(lambda file: _sound_or_reason(file, facts), files)
         found = list(zip(files, checks, strict=True))
-        rows = {file: check for file, check in found if isinstance(check, int)}
-        used = [piece.file for piece in owned(list(rows))]
+        sound = {file: check for file, check in found if isinstance(check, _Sound)}
+        used = [piece.file for piece in owned(list(sound))]
         return Verification(
-            valid=sorted({file.shard for file in rows}),
+            valid=sorted({file.shard for file in sound}),
             files=[file.path for file in used],
-            rows=sum(rows[file] for file in used),
+            rows=sum(sound[file].rows for file in used),
+            best=[sound[file].best for file in used],
             quarantined=[
                 (file.path.name, self._set_aside(file, check) if quarantine else check)
                 for file, check in found
@@ -234,23 +254,50 @@ class RunStore:
             CorruptDataError: a file is damaged (it is never left out silently).
             UsageError: an unknown column.
         """
-        schema = self.kind.columns
-        names = _known_columns(columns, schema)
-        pieces = owned(self._files(), first or 0, 10**18 if last is None else last)
-        facts, alone = self._facts(), len(pieces) < _READERS
-
-        def read_piece(piece: Ownership) -> pa.Table:
-            try:  # columns of one file share the cores only where there are few files
-                return read_owned(piece, names, facts, threads=alone)
-            except DamagedShardError as damage:
-                raise CorruptDataError(
-                    f"shard {piece.file.path}: {damage}; `combsearch verify` moves it to "
-                    "quarantine, then the command that made the run computes it again"
-                ) from damage
-
-        empty = pa.schema([schema.field(name) for name in names]).empty_table()
-        table = pa.concat_tables([empty, *_in_threads(read_piece, pieces)])
+        names = _known_columns(columns, self.kind.columns)
+        parts = self._owned(first, last)
+        alone = len(parts) < READERS  # columns of one file share the cores only where files do not
+        tables = _in_threads(lambda part: self._read_part(part, names, alone), parts)
+        table = pa.concat_tables([self._empty(names), *tables])
         return table.combine_chunks() if len(table) < _COMBINED_ROWS else table
+
+    def pieces(
+        self,
+        columns: Sequence[str] | None = None,
+        first: int | None = None,
+        last: int | None = None,
+        files: Iterable[Path] | None = None,
+    ) -> Pieces:
+        """The rows of :meth:`read`, one table after the other; with ``files`` of these alone.
+
+        Raises:
+            CorruptDataError: as :meth:`read`, when the turn of that file comes.
+            UsageError: an unknown column.
+        """
+        names = _known_columns(columns, self.kind.columns)
+        read = partial(self._read_part, names=names, threads=False)
+        return Pieces(self._owned(first, last, files), read)
+
+    def _owned(
+        self, first: int | None, last: int | None, files: Iterable[Path] | None = None
+    ) -> list[Ownership]:
+        present = self._files()
+        if files is not None:
+            wanted = {path.name for path in files}
+            present = [file for file in present if file.path.name in wanted]
+        return owned(present, first or 0, 10**18 if last is None else last)
+
+    def _read_part(self, part: Ownership, names: list[str], threads: bool) -> pa.Table:
+        try:
+            return read_owned(part, names, self._facts(), threads)
+        except DamagedShardError as damage:
+            raise CorruptDataError(
+                f"shard {part.file.path}: {damage}; `combsearch verify` moves it to "
+                "quarantine, then the command that made the run computes it again"
+            ) from damage
+
+    def _empty(self, names: list[str]) -> pa.Table:
+        return pa.schema([self.kind.columns.field(name) for name in names]).empty_table()
 
     def _facts(self) -> Facts:
         return _facts_of(self.identity)
@@ -273,7 +320,7 @@ class RunStore:
             names = sorted(name for name in os.listdir(folder) if name.startswith(start))
         facts = self._facts()
         for file in filter(None, (parse_name(folder / name) for name in names)):
-            reason = _rows_or_reason(file, facts)
+            reason = _sound_or_reason(file, facts)
             if not isinstance(reason, str):
                 return file.path
             self._set_aside(file, reason)
@@ -306,19 +353,26 @@ def _facts_of(identity: dict[str, Any]) -> Facts:
 
 def _in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """``function`` of every item, in order; whole blocks a thread, since shards may be tiny."""
-    size = -(-len(items) // (4 * _READERS)) or 1
+    size = -(-len(items) // (4 * READERS)) or 1
     blocks = [items[start : start + size] for start in range(0, len(items), size)]
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         return [one for done in pool.map(lambda b: list(map(function, b)), blocks) for one in done]
 
 
-def _rows_or_reason(file: ShardFile, facts: Facts) -> int | str:
-    """The number of rows of a sound shard, or what is wrong with it."""
+class _Sound(NamedTuple):
+    """Of a sound shard: its rows, and the highest accuracy of one."""
+
+    rows: int
+    best: float
+
+
+def _sound_or_reason(file: ShardFile, facts: Facts) -> _Sound | str:
+    """What is known of a sound shard, or what is wrong with it."""
     try:
-        rows: int = open_shard(file, facts).metadata.num_rows
+        opened = open_shard(file, facts)
     except DamagedShardError as damage:
         return str(damage)
-    return rows
+    return _Sound(opened.metadata.num_rows, highest(opened, "accuracy"))
 
 
 def _checked(shard: Shard, table: pa.Table, kind: RowKind) -> pa.Table:

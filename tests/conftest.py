@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +22,13 @@ def _cache_folder() -> Path:
     prefix = Path(sys.prefix)
     if sys.prefix != sys.base_prefix and os.access(prefix, os.W_OK):
         return prefix / "combsearch-cache"
-    return Path(tempfile.gettempdir()) / f"combsearch-cache-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"combsearch-cache-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    mine = stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.getuid()
+    if mine and not facts.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp())  # another user's: compiled code of theirs would run here
 
 
 # Set before torch, numba or matplotlib is imported; child processes inherit all of it.

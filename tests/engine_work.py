@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from combsearch.engines import LocalEngine
-from combsearch.search.phase1 import Work
+from combsearch.search.phase1 import Outcome, Work
+from combsearch.search.sharing import halvings
 from combsearch.store import Shard
 
 SHARDS = [Shard(k, k + 2) for k in range(0, 24, 2)]
@@ -49,6 +50,47 @@ class Told:
         """How often it was called for a shard."""
         path = self.folder / f"calls-{shard.first}"
         return path.stat().st_size if path.exists() else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Halving:
+    """Runs out of memory, or is killed, until it is halved as often as the shard needs."""
+
+    folder: Path
+    needs: dict[int, int]
+    kill: bool = False
+
+    def __call__(self, shard: Shard) -> int:
+        """How often it was halved."""
+        with (self.folder / "tried").open("a") as file:
+            file.write(f"{shard.first}:{halvings()}\n")
+        if halvings() < self.needs.get(shard.first, 0):
+            if self.kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise MemoryError(f"needs {self.needs[shard.first]} halvings")
+        return halvings()
+
+
+class Store:
+    """Where a run is, as work knows it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+
+class Stored:
+    """Work with a run folder; tells the current one."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+
+    def __call__(self, shard: Shard) -> str:
+        return str(Path.cwd())
+
+
+def one_run(shard: Shard) -> Outcome:
+    """A run that found nothing."""
+    return Outcome(1, 0, 0.5)
 
 
 def facts(shard: Shard) -> dict[str, Any]:

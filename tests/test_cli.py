@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,9 +207,11 @@ OTHER: dict[str, tuple[Any, Any, Any]] = {  # field -> three values that are not
     "run": ("a", "b", "c"),
     "runs": ("d", "e", "f"),
     "jobs": (1, 2, 3),
+    "ranks": ("0:1", "1:2,5:6", "3:40"),
 }
 FIELDS = [f.name for owner in (SearchConfig, Options) for f in dataclasses.fields(owner)]
-SWITCHES = sorted(set(FIELDS) - set(OTHER))
+PAIR = {"engine", "scheduler"}  # one without the other is refused
+SWITCHES = sorted(set(FIELDS) - set(OTHER) - PAIR)
 
 
 def read(name: str, flags: dict[str, Any]) -> Any:
@@ -226,8 +229,28 @@ def toml(value: Any) -> str:
 
 
 def test_the_table_of_this_test_names_every_field() -> None:
-    assert set(OTHER) <= set(FIELDS)
-    assert SWITCHES == ["dry_run", "figures", "full", "json"]
+    assert set(OTHER) | PAIR <= set(FIELDS)
+    assert SWITCHES == ["dry_run", "figures", "full", "json", "train"]
+
+
+def test_an_engine_and_its_scheduler_go_together(capsys: Capture) -> None:
+    found = command_settings("phase1", SearchConfig, {"engine": "dask", "scheduler": "tcp://a:1"})
+    assert (found.options.engine, found.options.scheduler) == ("dask", "tcp://a:1")
+    for words in (("--engine=dask",), ("--scheduler=tcp://a:1",)):
+        message = error_of(capsys, "phase1", *words)
+        assert "--engine dask and --scheduler tcp://NODE:PORT go together" in message
+    assert "(known: local, dask)" in error_of(capsys, "phase1", "--engine=ray")
+
+
+@pytest.mark.parametrize("ranks", ["", "5", "5:5", "6:5", "0:3,", "-1:4", "a:b", "0:3;4:6", "٣:٤"])
+def test_what_is_no_range_of_ranks_is_refused(ranks: str, capsys: Capture) -> None:
+    message = error_of(capsys, "phase1", f"--ranks={ranks}")
+    assert "--ranks: ranks has" in message and "FIRST:LAST" in message
+
+
+def test_ranks_are_trained(capsys: Capture) -> None:
+    assert Options(ranks="0:3, 7:9").parts() == [(0, 3), (7, 9)] and Options().parts() == []
+    assert "--no-train trains nothing" in error_of(capsys, "phase1", "--ranks=0:3", "--no-train")
 
 
 @pytest.mark.parametrize("name", sorted(OTHER))
@@ -283,11 +306,20 @@ def test_numbers_of_a_file_may_be_whole_where_any_number_is_meant() -> None:
     assert isinstance(config.target, float)
 
 
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[SearchConfig, Options]]:
+    """What is searched from now on, in place of searching it."""
+    seen: list[tuple[SearchConfig, Options]] = []
+
+    def note(search_of: Callable[[], Any], options: Options) -> None:
+        seen.append((search_of(), options))
+
+    monkeypatch.setattr("combsearch.commands.phase1.open_search", lambda config: config)
+    monkeypatch.setattr("combsearch.commands.session.run_search", note)
+    return seen
+
+
 def test_every_flag_reaches_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Any] = []
-    monkeypatch.setattr(
-        "combsearch.commands.phase1.phase1_command", lambda *given: seen.append(given)
-    )
+    seen = searches(monkeypatch)
     arguments = [part for name, (value, *_) in OTHER.items() for part in (flag(name), text(value))]
     assert cli.main(["phase1", *arguments, "--full", "--dry-run", "--json", "--no-figures"]) == 0
     [(config, options)] = seen
@@ -300,14 +332,11 @@ def test_a_search_can_be_repeated_from_what_its_summary_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     values = {name: value for name, (value, *_) in OTHER.items() if hasattr(SearchConfig, name)}
-    seen: list[SearchConfig] = []
-    monkeypatch.setattr(
-        "combsearch.commands.phase1.phase1_command", lambda config, _: seen.append(config)
-    )
+    seen = searches(monkeypatch)
     for config in (SearchConfig(), SearchConfig(**values, full=True)):
         words = repeat_command("phase1", config).split()
         assert words[0] == "combsearch" and cli.main(words[1:]) == 0
-        assert seen.pop() == config
+        assert seen.pop()[0] == config
 
 
 # ---- the program ----------------------------------------------------------------------

@@ -31,6 +31,7 @@ from searching import (
 
 from combsearch import cli
 from combsearch.commands import provenance
+from combsearch.engines import InlineEngine
 from combsearch.saved_network import load_network
 from combsearch.search import plan, training
 from combsearch.store import RunStore, digest
@@ -220,26 +221,21 @@ def test_the_processes_are_chosen_by_the_work(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    local_engine = training_engine()
 
-    def noted(jobs: int, say: Callable[[str], None], gpus: int) -> Any:
-        assert gpus == 0
+    def noted(
+        name: str, jobs: int, say: Callable[[str], None], gpus: int, scheduler: str | None
+    ) -> Any:
+        assert (name, gpus, scheduler) == ("local", 0, None)
         asked.append(jobs)
-        return local_engine(1, say)
+        return InlineEngine()
 
-    monkeypatch.setattr("combsearch.commands.phase1.local_engine", noted)
+    monkeypatch.setattr("combsearch.commands.session.get_engine", noted)
     monkeypatch.setattr("combsearch.commands.running.cores", lambda: 7)
     small(capsys, "--jobs=0")  # nobody waits for a pool for so little
     small(capsys, "--jobs=5", "--seed=1")
     monkeypatch.setattr("combsearch.commands.phase1.SHARD_WORK", 1.0)
     small(capsys, "--jobs=0", "--seed=2")
     assert asked == [1, 5, 7]
-
-
-def training_engine() -> Any:
-    from combsearch.engines import local_engine
-
-    return local_engine
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ import scipy.fft
 
 from combsearch.cli import main
 from combsearch.commands.options import Options
-from combsearch.commands.study_dctps_spiral_run import spiral_command
+from combsearch.commands.session import run_search
+from combsearch.commands.study_dctps_spiral_run import open_search
 from combsearch.commands.study_dctps_spiral_runs import (
     draw_files,
     export_rows,
@@ -73,7 +74,7 @@ def options(folder: Path, **given: Any) -> Options:
 
 
 def ran(folder: Path, config: SpiralConfig) -> tuple[RunStore, pa.Table]:
-    spiral_command(config, options(folder))
+    run_search(lambda: open_search(config), options(folder))
     store = RunStore.attach(folder / "run")
     return store, store.read()
 
@@ -307,8 +308,9 @@ def test_resumption_gives_the_same_rows(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "part" / "run" / "summary.json").read_text())
     assert summary["finished"] and summary["trained_now"] > 0
     # Another configuration of the same folder is refused.
+    other = dataclasses.replace(config, tries=21)
     with pytest.raises(CombsearchError, match=r"config.tries: this command 21, run folder 20"):
-        spiral_command(dataclasses.replace(config, tries=21), options(tmp_path / "part"))
+        run_search(lambda: open_search(other), options(tmp_path / "part"))
 
 
 def test_a_shard_waits_for_all_levels_before(tmp_path: Path) -> None:
@@ -337,7 +339,7 @@ def test_a_shard_waits_for_all_levels_before(tmp_path: Path) -> None:
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
-    report = spiral_command(TINY, options(tmp_path, dry_run=True))
+    report = run_search(lambda: open_search(TINY), options(tmp_path, dry_run=True))
     assert not list(tmp_path.iterdir())
     assert report["places"] == PLACES and report["estimated_seconds"] > 0
     sizes = [size for _, size, _ in report["levels"]]

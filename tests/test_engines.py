@@ -19,7 +19,7 @@ from joblib.externals.loky import process_executor
 from searching import finish, gone, python, small_config, workers, write_task
 
 from combsearch.engines import InlineEngine, LocalEngine, cores, local_engine
-from combsearch.engines.local import _Queue
+from combsearch.engines.attempts import Lost, Queue
 from combsearch.engines.pool import signals_held, worker_pool
 from combsearch.errors import CombsearchError, NoSpaceError, UsageError
 from combsearch.search.phase1 import Failure, Plan, Work
@@ -73,11 +73,12 @@ def test_what_work_raises_in_a_process_ends_the_search_and_the_processes(tmp_pat
 def test_memory_that_runs_out_gives_up_a_shard_at_last(tmp_path: Path) -> None:
     work = Told(tmp_path, no_memory=(4,))
     found = dict(InlineEngine().run(work, SHARDS))
-    assert found[Shard(4, 6)] == Failure("out of memory") and len(found) == len(SHARDS)
+    assert found[Shard(4, 6)] == Failure("in each of 4 tries it ran out of memory")
+    assert len(found) == len(SHARDS) and work.calls(Shard(4, 6)) == 4
     found = dict(LocalEngine(2).run(work, SHARDS))
     assert found[Shard(4, 6)] == Failure("in each of 4 tries it ran out of memory")
     assert sum(isinstance(result, Failure) for result in found.values()) == 1
-    assert work.calls(Shard(4, 6)) == 1 + 4 and work.calls(Shard(6, 8)) == 1 + 1
+    assert work.calls(Shard(4, 6)) == 4 + 4 and work.calls(Shard(6, 8)) == 1 + 1
 
 
 def test_a_killed_worker_is_replaced_and_the_one_shard_that_kills_is_given_up(
@@ -101,18 +102,18 @@ def test_a_killed_worker_is_replaced_and_the_one_shard_that_kills_is_given_up(
 
 
 def test_a_shard_that_failed_twice_runs_alone() -> None:
-    queue = _Queue(iter(SHARDS))
+    queue = Queue(iter(SHARDS))
     first, second = queue.take(), queue.take()
     assert [first, second] == SHARDS[:2]
-    assert list(queue.all_failed("x")) == []
+    assert list(queue.all_failed(Lost("x"))) == []
     assert [queue.take(), queue.take()] == SHARDS[:2]  # once more side by side
-    assert list(queue.all_failed("x")) == []
+    assert list(queue.all_failed(Lost("x"))) == []
     assert queue.take() == SHARDS[0] and queue.take() is None
     queue.finished(SHARDS[0])
     assert queue.take() == SHARDS[1] and queue.take() is None
-    assert list(queue.all_failed("x")) == []
+    assert list(queue.all_failed(Lost("x"))) == []
     assert queue.take() == SHARDS[1]
-    assert list(queue.all_failed("it broke")) == [
+    assert list(queue.all_failed(Lost("it broke"))) == [
         (SHARDS[1], Failure("in each of 4 tries it broke"))
     ]
     assert [queue.take(), queue.take()] == SHARDS[2:4]  # the others go on as before

@@ -332,13 +332,13 @@ def test_a_thread_that_runs_out_of_memory_gives_up_its_shard(kind: type[Exceptio
         return 1
 
     found = dict(ThreadEngine(2).run(work, SHARDS))
-    assert found.pop(Shard(4, 6)) == Failure("out of memory (on the GPU)")
+    assert found.pop(Shard(4, 6)) == Failure("in each of 4 tries it ran out of memory (on the GPU)")
     assert set(found.values()) == {1} and len(found) == len(SHARDS) - 1
 
 
 def test_a_process_whose_gpu_runs_out_of_memory_gives_up_its_shard() -> None:
     found = dict(LocalEngine(2).run(seated.without_memory, SHARDS[:4]))
-    reason = "in each of 4 tries it ran out of memory"
+    reason = "in each of 4 tries it ran out of memory (CUDA out of memory)"
     assert found.pop(SHARDS[2]) == Failure(reason) and set(found.values()) == {1}
     with pytest.raises(RuntimeError, match="another fault"):
         list(ThreadEngine(2).run(seated.faulty, SHARDS))

@@ -20,8 +20,8 @@ import pytest
 LAYERS = (
     ("kernels",),
     (
-        "errors", "fields", "config", "search_config", "prune_config", "mask", "rng", "registry",
-        "durable",
+        "errors", "fields", "config", "search_config", "prune_config", "slurm_config", "mask",
+        "rng", "registry", "durable",
     ),
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",
@@ -29,8 +29,8 @@ LAYERS = (
         "pqi_rows", "dimension_rows", "dctps_spiral_rows", "dctps_rows",
     ),
     (
-        "enumeration", "store", "runfile", "shards", "frontier", "networks", "trainers",
-        "saved_network", "generators",
+        "enumeration", "store", "marks", "runfile", "shards", "pieces", "frontier", "networks",
+        "trainers", "saved_network", "generators",
     ),
     ("pruning", "progress", "fetching"),
     ("search", "baselines"),
@@ -55,6 +55,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "config": frozenset(),
     "search_config": frozenset(),
     "prune_config": frozenset(),
+    "slurm_config": frozenset(),
     "registry": frozenset(),
     "mask": frozenset({"numpy"}),
     "rng": frozenset({"numpy"}),

@@ -144,6 +144,12 @@ def test_numbers_that_are_not_finite(
     assert found.endswith(f"w.npy': entry [1, 2] is {shown}, every number must be finite")
 
 
+def test_a_nan_that_complains_when_it_is_cast(tmp_path: Path, capsys: Capture) -> None:
+    signalling = np.array([1, 0x7FA00001], np.uint32).view(np.float32)
+    found = error_of(capsys, "study", "pqi", "index", saved(tmp_path / "w.npy", signalling))
+    assert found.endswith("entry [1] is nan, every number must be finite")
+
+
 def test_files_that_are_none(tmp_path: Path, capsys: Capture) -> None:
     def message(path: Path) -> str:
         return error_of(capsys, "study", "pqi", "index", str(path)).partition(": ")[2]

@@ -19,7 +19,7 @@ from combsearch.commands.provenance import provenance
 from combsearch.commands.running import compile_kernel, log, sessions
 from combsearch.commands.tables import shape_text
 from combsearch.engines import cores, local_engine
-from combsearch.errors import CombsearchError
+from combsearch.errors import CombsearchError, InterruptedRunError, UsageError
 from combsearch.frontier import KEPT, PRUNABLE
 from combsearch.mask import NetShape
 from combsearch.nets import MLP
@@ -52,6 +52,11 @@ def descend_command(config: Any, options: Options) -> dict[str, Any]:
         config: a ``DescendConfig``.
         options: how and where to run.
     """
+    if options.ranks is not None or options.engine != "local":
+        raise UsageError(
+            "descend has no ranks to share out: it runs in processes of one machine; leave out"
+            " --ranks and --engine"
+        )
     # Standard output is for the result, whatever a user's task may print.
     with contextlib.redirect_stdout(sys.stderr):
         plan = DescendPlan.of(config)
@@ -62,7 +67,7 @@ def descend_command(config: Any, options: Options) -> dict[str, Any]:
             text = _estimate_text(report)
         else:
             log(_estimate_text(report))
-            report, text = _run(plan, folder, jobs, options.figures)
+            report, text = _run(plan, folder, jobs, options)
     say(json.dumps(report) if options.json else text)
     return report
 
@@ -96,7 +101,9 @@ def _estimate_text(report: dict[str, Any]) -> str:
     )
 
 
-def _run(plan: DescendPlan, folder: Path, jobs: int, figures: bool) -> tuple[dict[str, Any], str]:
+def _run(
+    plan: DescendPlan, folder: Path, jobs: int, options: Options
+) -> tuple[dict[str, Any], str]:
     """The report, as JSON and for a reader."""
     started = time.monotonic()
     store = RunStore.open(folder, plan.identity())
@@ -104,20 +111,20 @@ def _run(plan: DescendPlan, folder: Path, jobs: int, figures: bool) -> tuple[dic
     for name in (FOLDER, FRONTIER):
         durable.make_folder(folder / name)
         durable.remove_leftovers(folder / name)
-    steps = _search(plan, store, jobs)
+    steps = _search(plan, store, jobs, options.train)
     report = _report(plan, folder)
     report["trained_now"], report["seconds"] = steps, round(time.monotonic() - started, 3)
     report["sessions"] = sessions(folder, report, provenance("descend", plan.config, plan.trainer))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(folder / "summary.json", report)
-    if figures:
+    if options.figures:
         from combsearch.commands.figures import draw_descent
 
         draw_descent(plan.task, report, load_network(folder / BEST), folder / "figures")
     return report, _text(report)
 
 
-def _search(plan: DescendPlan, store: RunStore, jobs: int) -> int:
+def _search(plan: DescendPlan, store: RunStore, jobs: int, train: bool) -> int:
     """Do the descents that are not finished, joint ones last; levels done now."""
     paths, singles = plan.paths(store.root), len(plan.shapes)
     todo = []
@@ -129,6 +136,10 @@ def _search(plan: DescendPlan, store: RunStore, jobs: int) -> int:
             todo.append(Shard(index, index + 1))
     if not todo:
         return 0
+    if not train:
+        raise InterruptedRunError(
+            f"{len(todo)} descents of {store.root} are not finished yet: leave out --no-train"
+        )
     compile_kernel(plan.trainer)
     with Progress("descend") as progress:
         watch = _Watch(progress, len(paths), len(paths) - len(todo))

@@ -15,7 +15,7 @@ from combsearch.search.phase1 import Plan
 from combsearch.store import RunStore, Shard
 
 # Multiply-adds a second of a core, as measured; the torch trainers' vary with the shape.
-_CORE_RATES = {"fused": 4e10, "vmap": 1e9, "loop": 5e7}
+CORE_RATES = {"fused": 4e10, "vmap": 1e9, "loop": 5e7}
 _ROW_BYTES, _SHARD_BYTES = 4, 6000  # on disk, seen on real runs; a parameter takes 4 bytes
 _LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)  # quantiles of the shapes where the search may end
 
@@ -53,7 +53,7 @@ def estimate(plan: Plan, folder: Path, jobs: int) -> dict[str, Any]:
 def _cumulated(plan: Plan, done: np.ndarray[Any, Any], jobs: int) -> dict[str, Any]:
     """name -> [rank]: how much is left to do up to a rank."""
     left = ~done
-    rate = work_rate(_CORE_RATES, plan.trainer, jobs)
+    rate = work_rate(CORE_RATES, plan.trainer, jobs)
     parameters = plan.grid.nonzeros  # of a dense network
     size = plan.runs_per_shape * _ROW_BYTES + 4 * parameters
     size[plan.shard_starts[:-1]] += _SHARD_BYTES

@@ -72,7 +72,7 @@ def draw_masks(
     ``bound`` is always there; the pictures of the task are where ``draw_run`` has them.
 
     Args:
-        rows: those that the report is about.
+        rows: those that the report is about, or of each level the best that holds parameters.
         task: of the run, or None.
         report: what its ``summary.json`` holds: task, space, target, levels, best.
         nets: the best network, or None: all diverged.

@@ -11,7 +11,7 @@ from combsearch.commands.running import work_rate
 from combsearch.progress import duration
 from combsearch.search.mask_plan import MaskPlan
 
-_CORE_RATES = {"fused": 5e10, "vmap": 1e9, "loop": 5e7}  # multiply-adds a second, as measured
+CORE_RATES = {"fused": 5e10, "vmap": 1e9, "loop": 5e7}  # multiply-adds a second, as measured
 _ROW_BYTES = 4.0
 
 
@@ -24,7 +24,7 @@ def estimate(plan: MaskPlan, folder: Path, jobs: int) -> dict[str, Any]:
     found = runfile.read_identity(folder)
     if found is not None:
         runfile.check_same(folder, runfile.normal_identity(plan.identity()), found)
-    rate = work_rate(_CORE_RATES, plan.trainer, jobs)
+    rate = work_rate(CORE_RATES, plan.trainer, jobs)
     kept = 2.0**-5 + 1 / plan.config.controls if plan.config.race else 1.0
     levels = []
     for level in plan.levels():

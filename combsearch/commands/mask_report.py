@@ -5,10 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from combsearch.commands.tables import shape_text
 from combsearch.mask import MaskBatch
 from combsearch.nets import NetBatch
@@ -22,28 +18,37 @@ from combsearch.search.level_results import (
     successful_masks,
 )
 from combsearch.search.mask_plan import MaskPlan
+from combsearch.search.tally import Tally
 from combsearch.search_config import Phase2Config
-from combsearch.store import RunStore, digest
 
 
-def course_saved(plan: MaskPlan, store: RunStore, end: int) -> npt.NDArray[np.bool_]:
-    """bool [rank]: masks whose shard is saved and counts, being of a rank below ``end``."""
-    saved = np.zeros(plan.masks, np.bool_)
-    for shard in store.verify(quarantine=False).valid:
-        saved[shard.first : shard.last] = True
-    saved[end:] = False  # of a level that was begun before a success below it was known
-    return saved
+def make_report(plan: MaskPlan, tally: Tally, folder: Path | None) -> dict[str, Any]:
+    """The result as JSON; writes best.npz of the network it names into ``folder``.
+
+    Args:
+        plan: of the run.
+        tally: of the rows that count, digested.
+        folder: of the run; None writes nothing.
+    """
+    report = levels_report(plan, tally)
+    row = best_run(tally.best, plan.config.target)
+    if folder is not None and row is not None:
+        save_row(folder / "best.npz", plan, row)
+    return report | {
+        "run_folder": None if folder is None else str(folder),
+        "trainer": plan.trainer,
+        "seed": plan.config.seed,
+        "digest": tally.digest(),
+    }
 
 
-def make_report(
-    plan: MaskPlan, rows: pa.Table, saved: npt.NDArray[np.bool_], folder: Path | None
-) -> dict[str, Any]:
-    """The result as JSON; writes best.npz of the network it names into ``folder``."""
+def levels_report(plan: MaskPlan, tally: Tally) -> dict[str, Any]:
+    """What of the result needs no digest and no folder."""
     config = plan.config
-    loss = race_loss(plan, rows)
+    loss = race_loss(plan, tally.controls)
     kept = 1.0 if not config.race else loss.at_least if loss else 0.0
-    bound = found_bound(plan, rows, saved, kept)
-    good = successful_masks(rows, config.target)
+    bound = found_bound(plan, tally, kept)
+    good = successful_masks(tally)
     return {
         "command": plan.command,
         **bound.to_json(),
@@ -56,14 +61,10 @@ def make_report(
         "successful_orbits": {str(nonzeros): count for nonzeros, count in good.items()},
         "raced": config.race,
         "race": _race_json(loss),
-        "best": _best_json(plan, rows, folder),
+        "best": _best_json(plan, best_run(tally.best, config.target)),
         "trained": sum(level.started for level in bound.levels),
-        "rows": len(rows),
-        "core_seconds": round(float(np.sum(rows["seconds"].to_numpy())), 3),
-        "run_folder": None if folder is None else str(folder),
-        "trainer": plan.trainer,
-        "seed": config.seed,
-        "digest": digest(rows),
+        "rows": tally.rows,
+        "core_seconds": round(tally.seconds, 3),
     }
 
 
@@ -83,12 +84,9 @@ def _race_json(loss: RaceLoss | None) -> dict[str, Any] | None:
     }
 
 
-def _best_json(plan: MaskPlan, rows: pa.Table, folder: Path | None) -> dict[str, Any] | None:
-    row = best_run(rows, plan.config.target)
+def _best_json(plan: MaskPlan, row: dict[str, Any] | None) -> dict[str, Any] | None:
     if row is None:
         return None
-    if folder is not None:
-        save_row(folder / "best.npz", plan, row)
     return {
         "shape": list(map(int, row["shape"].split(","))),
         "mask": [layer[0].tolist() for layer in row_mask(plan, row["rank"]).dense()],
@@ -115,9 +113,9 @@ def save_row(path: Path, plan: MaskPlan, row: dict[str, Any]) -> None:
     save_network(path, nets, about=about)
 
 
-def best_network(plan: MaskPlan, rows: pa.Table) -> NetBatch | None:
+def best_network(plan: MaskPlan, tally: Tally) -> NetBatch | None:
     """The network that the report names; None when all runs diverged."""
-    row = best_run(rows, plan.config.target)
+    row = best_run(tally.best, plan.config.target)
     if row is None:
         return None
     return row_network(row, plan.config.width, row_mask(plan, row["rank"]))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import fields
-from combsearch.commands.mask_report import best_network, course_saved, make_report
+from combsearch.commands.mask_report import best_network, levels_report
 from combsearch.commands.mask_search import begin
 from combsearch.commands.running import seconds_since
 from combsearch.commands.tables import shape_text
 from combsearch.errors import UsageError
 from combsearch.progress import duration
 from combsearch.search.mask_plan import MaskConfig, MaskPlan
+from combsearch.search.tally import tally_of
 from combsearch.search_config import ExhaustConfig, Phase2Config
 from combsearch.store import RunStore
 
@@ -34,10 +35,9 @@ def mask_status(store: RunStore) -> dict[str, Any]:
     """What of a run is done and what is left, as JSON."""
     plan = saved_plan(store)
     course = begin(plan, store, quarantine=False)
-    saved = course_saved(plan, store, course.end)
-    rows = store.read(last=course.end)
-    report = make_report(plan, rows, saved, None)
-    done = int(saved[: course.end].sum())
+    tally = tally_of(plan, store, course.end, digested=False)
+    report = levels_report(plan, tally)
+    done = tally.trained(0, course.end)
     return {
         "command": "status",
         "run_folder": str(store.root),
@@ -85,8 +85,9 @@ def mask_plot(store: RunStore, output: Path, suffix: str) -> list[Path]:
 
     plan = saved_plan(store)
     course = begin(plan, store, quarantine=False)
-    rows = store.read(last=course.end)
-    if not len(rows):
+    tally = tally_of(plan, store, course.end, digested=False)
+    if not tally.rows:
         raise UsageError(f"{store.root} holds no finished shard yet: there is nothing to draw")
-    report = make_report(plan, rows, course_saved(plan, store, course.end), None)
-    return draw_masks(rows, plan.task, report, best_network(plan, rows), output, suffix)
+    report = levels_report(plan, tally)
+    nets = best_network(plan, tally)
+    return draw_masks(tally.best, plan.task, report, nets, output, suffix)

@@ -1,91 +1,96 @@
-"""``combsearch phase1``: search, draw, report."""
+"""``combsearch phase1``: what it searches, and what it reports."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
-import sys
-import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from combsearch.commands.estimate import estimate, estimate_text
-from combsearch.commands.options import Options
-from combsearch.commands.output import say
-from combsearch.commands.provenance import provenance
-from combsearch.commands.running import (
-    Watch,
-    compile_kernel,
-    sessions,
-    sound_shards,
-    workers,
-)
+from combsearch.commands.estimate import CORE_RATES, estimate, estimate_text
+from combsearch.commands.running import Watch, compile_kernel, useful_jobs, work_rate
+from combsearch.commands.session import Found, Report, Search
 from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
-from combsearch.engines import local_engine
 from combsearch.progress import Progress
 from combsearch.saved_network import run_facts, save_network
 from combsearch.search import devices, phase1
-from combsearch.search.phase1 import Plan, ShapeResult
+from combsearch.search.course import Course
+from combsearch.search.phase1 import Plan, ShapeResult, Work
 from combsearch.search.plan import SHARD_WORK
-from combsearch.store import RunStore, digest, run_folder, write_json
+from combsearch.store import RunStore, Shard, Verification, digest
 
 
-def phase1_command(config: SearchConfig, options: Options) -> dict[str, Any]:
-    """Run or continue phase one; the object that ``--json`` prints."""
-    # Standard output is for the result, whatever a user's task or trainer may print.
-    with contextlib.redirect_stdout(sys.stderr):
-        plan = Plan.of(config)
-        folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
-        if options.dry_run:
-            report = estimate(plan, folder, options.jobs or workers(plan.trainer))
-            text = estimate_text(report)
-        else:
-            report, text = _run(plan, folder, options)
-    say(json.dumps(report) if options.json else text)
-    return report
+@dataclass(frozen=True)
+class _Phase1Search:
+    """See ``session.Search``."""
+
+    plan: Plan
+
+    @property
+    def command(self) -> str:
+        return "phase1"
+
+    @property
+    def config(self) -> SearchConfig:
+        return self.plan.config
+
+    @property
+    def gpus(self) -> int:
+        return devices.gpus(self.plan.trainer)
+
+    def jobs(self, asked: int, course: Course | None) -> int:
+        return useful_jobs(self.plan.trainer, asked, course, SHARD_WORK)
+
+    def announce(self, folder: Path, jobs: int) -> list[str]:
+        return []
+
+    def estimate(self, folder: Path, jobs: int) -> tuple[Report, str]:
+        report = estimate(self.plan, folder, jobs)
+        return report, estimate_text(report)
+
+    def course(self, done: list[Shard]) -> Course:
+        return phase1.course_of(self.plan, done)
+
+    def success(self, store: RunStore, sound: Verification) -> int | None:
+        return phase1.saved_success(self.plan, store, sound)
+
+    def seconds(self, course: Course, folder: Path) -> float:
+        return 1 / work_rate(CORE_RATES, self.plan.trainer, 1)
+
+    def prepare(self) -> None:
+        compile_kernel(self.plan.trainer)
+
+    def tidy(self, folder: Path, finished: bool) -> None:
+        pass
+
+    def work(self, store: RunStore, jobs: int) -> Work:
+        return Work(self.plan.settled, store)
+
+    def watch(self, course: Course, progress: Progress) -> Watch:
+        return Watch(course, progress, self.plan.config.target, "shape", self.plan.config.full)
+
+    def found(self, store: RunStore, course: Course) -> Found:
+        plan, rows = self.plan, phase1.counted(self.plan, store)
+
+        def draw() -> None:
+            from combsearch.commands.figures import draw_run
+
+            draw_run(rows, plan.task, plan.config.target, store.root / "figures")
+
+        return Found(_report(plan, rows, store.root), partial(_text, plan, rows), draw)
 
 
-def _run(plan: Plan, folder: Path, options: Options) -> tuple[dict[str, Any], str]:
-    """The report, as JSON and for a reader."""
-    started = time.monotonic()
-    store = RunStore.open(folder, plan.identity())
-    store.check_writable()
-    trained = _search(plan, store, options.jobs)
-    rows = phase1.counted(plan, store)
-    report = _report(plan, rows, folder)
-    report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["sessions"] = sessions(folder, report, provenance("phase1", plan.config, plan.trainer))
-    report["made_with"] = report["sessions"][-1]["made_with"]
-    write_json(folder / "summary.json", report)
-    if options.figures:
-        from combsearch.commands.figures import draw_run
+def open_search(config: SearchConfig) -> Search:
+    """The search that a configuration describes.
 
-        draw_run(rows, plan.task, plan.config.target, folder / "figures")
-    return report, _text(plan, rows, report)
-
-
-def _search(plan: Plan, store: RunStore, jobs: int) -> int:
-    """Train what is missing; how many networks that were.
-
-    Args:
-        jobs: worker processes; 0 takes all cores or GPUs, but none that would hardly start
-            in time.
+    Raises:
+        SettingError: as ``Plan.of``.
     """
-    course = phase1.begin(plan, store, sound_shards(store, quarantine=True))
-    if course.complete():
-        return 0
-    compile_kernel(plan.trainer)
-    jobs = jobs or min(workers(plan.trainer), math.ceil(course.whole_work()[1] / SHARD_WORK))
-    with Progress("phase1") as progress:
-        watch = Watch(course, progress, plan.config.target, "shape", plan.config.full)
-        engine = local_engine(jobs, progress.say, devices.gpus(plan.trainer))
-        phase1.search(plan, store, engine, watch, course)
-    return watch.runs
+    return _Phase1Search(Plan.of(config))
 
 
 def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:

@@ -2,82 +2,96 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
-import sys
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from combsearch.commands.options import Options
-from combsearch.commands.output import say
-from combsearch.commands.provenance import provenance
 from combsearch.commands.prune_estimate import cost_line, estimate, estimate_text
 from combsearch.commands.prune_report import make_report, report_text
-from combsearch.commands.running import compile_kernel, log, sessions, sound_shards, workers
-from combsearch.engines import local_engine
+from combsearch.commands.running import compile_kernel, useful_jobs
+from combsearch.commands.session import Found, Report, Search, standing
 from combsearch.progress import Progress, Rate, duration
 from combsearch.prune_config import PruneConfig
 from combsearch.search import devices
-from combsearch.search.running import Outcome, run_course
-from combsearch.store import RunStore, Shard, run_folder, write_json
+from combsearch.search.course import Course
+from combsearch.search.running import Outcome
+from combsearch.store import RunStore, Shard, Verification
 from combsearch.sweep.course import SweepCourse
 from combsearch.sweep.plan import SHARD_SECONDS, PrunePlan
 from combsearch.sweep.training import PruneWork
 
 
-def prune_command(config: PruneConfig, options: Options) -> dict[str, Any]:
-    """Run or continue the sweep; the object that ``--json`` prints."""
-    # Standard output is for the result, whatever a user's task or pruner may print.
-    with contextlib.redirect_stdout(sys.stderr):
-        plan = PrunePlan.of(config)
-        folder = run_folder(plan.name() if options.run is None else options.run, options.runs)
-        report = estimate(plan, folder, options.jobs or workers(plan.trainer))
-        if options.dry_run:
-            text = estimate_text(report)
-        else:
-            log(cost_line(report))
-            report, text = _run(plan, folder, options)
-    say(json.dumps(report) if options.json else text)
-    return report
+def open_search(config: PruneConfig) -> Search:
+    """The sweep that a configuration describes.
+
+    Raises:
+        SettingError: as ``PrunePlan.of``.
+    """
+    return _Sweep(PrunePlan.of(config))
 
 
-def begin(plan: PrunePlan, store: RunStore, quarantine: bool = True) -> SweepCourse:
+def begin(plan: PrunePlan, store: RunStore, quarantine: bool = True) -> Course:
     """Where the sweep stands; with ``quarantine`` damaged shards are set aside."""
-    return SweepCourse(plan, sound_shards(store, quarantine))
+    return standing(_Sweep(plan), store, quarantine)
 
 
-def _run(plan: PrunePlan, folder: Path, options: Options) -> tuple[dict[str, Any], str]:
-    """The report, as JSON and for a reader."""
-    started = time.monotonic()
-    store = RunStore.open(folder, plan.identity())
-    store.check_writable()
-    trained = _sweep(plan, store, begin(plan, store), options.jobs)
-    rows = store.read()
-    report = make_report(plan, rows, folder)
-    report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    report["sessions"] = sessions(folder, report, provenance("prune", plan.config, plan.trainer))
-    report["made_with"] = report["sessions"][-1]["made_with"]
-    write_json(folder / "summary.json", report)
-    if options.figures:
-        from combsearch.commands.prune_figures import draw_sweep
+@dataclass(frozen=True)
+class _Sweep:
+    """See ``session.Search``."""
 
-        draw_sweep(rows, folder / "figures")
-    return report, report_text(report)
+    plan: PrunePlan
 
+    @property
+    def command(self) -> str:
+        return "prune"
 
-def _sweep(plan: PrunePlan, store: RunStore, course: SweepCourse, jobs: int) -> int:
-    """Train what is missing; how many runs that were."""
-    if course.complete():
-        return 0
-    compile_kernel(plan.trainer)
-    jobs = jobs or min(workers(plan.trainer), math.ceil(course.whole_work()[1] / SHARD_SECONDS))
-    with Progress("prune") as progress:
-        watch = _Watch(plan, course, progress)
-        engine = local_engine(jobs, progress.say, devices.gpus(plan.trainer))
-        run_course(PruneWork(plan.config, store), course, engine, watch)
-    return watch.runs
+    @property
+    def config(self) -> PruneConfig:
+        return self.plan.config
+
+    @property
+    def gpus(self) -> int:
+        return devices.gpus(self.plan.trainer)
+
+    def jobs(self, asked: int, course: Course | None) -> int:
+        return useful_jobs(self.plan.trainer, asked, course, SHARD_SECONDS)
+
+    def announce(self, folder: Path, jobs: int) -> list[str]:
+        return [cost_line(estimate(self.plan, folder, jobs))]
+
+    def estimate(self, folder: Path, jobs: int) -> tuple[Report, str]:
+        report = estimate(self.plan, folder, jobs)
+        return report, estimate_text(report)
+
+    def course(self, done: list[Shard]) -> SweepCourse:
+        return SweepCourse(self.plan, done)
+
+    def success(self, store: RunStore, sound: Verification) -> int | None:
+        return None
+
+    def seconds(self, course: Course, folder: Path) -> float:
+        return 1.0
+
+    def prepare(self) -> None:
+        compile_kernel(self.plan.trainer)
+
+    def tidy(self, folder: Path, finished: bool) -> None:
+        pass
+
+    def work(self, store: RunStore, jobs: int) -> PruneWork:
+        return PruneWork(self.plan.config, store)
+
+    def watch(self, course: Course, progress: Progress) -> _Watch:
+        return _Watch(self.plan, course, progress)
+
+    def found(self, store: RunStore, course: Course) -> Found:
+        rows = store.read()
+
+        def draw() -> None:
+            from combsearch.commands.prune_figures import draw_sweep
+
+            draw_sweep(rows, store.root / "figures")
+
+        return Found(make_report(self.plan, rows, store.root), report_text, draw)
 
 
 class _Watch:
@@ -87,7 +101,7 @@ class _Watch:
         runs: training runs so far.
     """
 
-    def __init__(self, plan: PrunePlan, course: SweepCourse, progress: Progress) -> None:
+    def __init__(self, plan: PrunePlan, course: Course, progress: Progress) -> None:
         self._plan, self._course, self._progress = plan, course, progress
         self._all = plan.ranks * plan.runs_per_rank
         self._work_rate = Rate()
@@ -99,7 +113,7 @@ class _Watch:
         self.runs += outcome.runs
         self._work_rate.add(self._course.work_of(shard))
         whole, left = self._course.whole_work()
-        self._progress.show(1 - left / whole, self._note(shard, left))
+        self._progress.show(1 - left / (whole or 1.0), self._note(shard, left))
 
     def _note(self, shard: Shard, left: float) -> str:
         """As ``snip at width 16, 414 runs now, 18,954 in all, 1 h 03 min left``."""

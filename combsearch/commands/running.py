@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -16,7 +17,8 @@ from combsearch.progress import Progress, Rate, duration
 from combsearch.search import devices
 from combsearch.search.course import Course
 from combsearch.search.running import Outcome
-from combsearch.store import RunStore, Shard
+from combsearch.shards import touches
+from combsearch.store import RunStore, Shard, Verification
 from combsearch.trainers import get_trainer
 
 
@@ -59,12 +61,39 @@ def work_rate(core_rates: Mapping[str, float], trainer: str, jobs: int) -> float
     return core_rates.get(trainer, core_rates["vmap"]) * min(jobs, cores())
 
 
-def sound_shards(store: RunStore, quarantine: bool) -> list[Shard]:
-    """Ranges of the sound shards; with ``quarantine`` damaged ones are set aside, with a word."""
-    found = store.verify(quarantine)
+def useful_jobs(trainer: str, asked: int, course: Course | None, piece: float) -> int:
+    """``asked`` processes; of 0, those that use the machine, but none that would hardly start.
+
+    Args:
+        trainer: its name.
+        asked: processes, or 0.
+        course: where the run stands, if that is known.
+        piece: work of the course that is worth a process.
+    """
+    if asked or course is None:
+        return asked or workers(trainer)
+    return min(workers(trainer), max(1, math.ceil(course.whole_work()[1] / piece)))
+
+
+def checked(store: RunStore, quarantine: bool, within: list[Shard] | None = None) -> Verification:
+    """What the shards hold; with ``quarantine`` damaged ones are set aside, with a word."""
+    found = store.verify(quarantine, within)
     for name, reason in found.quarantined if quarantine else ():
         log(f"shard {name} is damaged ({reason}): set aside, to be computed again")
-    return found.valid
+    return found
+
+
+def sound_shards(
+    store: RunStore, quarantine: bool, within: list[Shard] | None = None
+) -> list[Shard]:
+    """Ranges of the sound shards; with ``quarantine`` damaged ones are set aside, with a word.
+
+    With ``within``, shards that have no rank in common with these ranges count unseen.
+    """
+    found = checked(store, quarantine, within)
+    if within is None:
+        return found.valid
+    return found.valid + [shard for shard in store.saved() if not touches(shard, within)]
 
 
 def sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:
@@ -139,7 +168,7 @@ class Watch:
                 f" none above {course.last} will be trained, and those begun do not count"
             )
         whole, left = course.whole_work() if self._whole else course.level_work()
-        self._progress.show(1 - left / whole, self._note(left))
+        self._progress.show(1 - left / (whole or 1.0), self._note(left))
 
     def _note(self, left: float) -> str:
         """As ``47 nonzeros (level 30 of 528), best 0.9871, 9,600 runs, 410 a second, ...``."""

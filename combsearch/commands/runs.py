@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from combsearch.commands.output import say
+from combsearch.commands.run_failures import job_facts, job_lines
 from combsearch.commands.running import seconds_since, trained_on
 from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
@@ -56,6 +57,8 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     report, lines = _status(store)
     machines = trained_on(store.root)
     report["trained_on"] = machines
+    report |= (facts := job_facts(store, report["finished"]))
+    lines = "\n".join([lines, *job_lines(facts)])
     if machines:
         lines += f"\ntrained on {', '.join(machines)}"
     say(json.dumps(report) if as_json else lines)

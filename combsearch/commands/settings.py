@@ -75,7 +75,7 @@ def command_settings(
     """
     path = flags.get("config") or os.environ.get(variable("config")) or None
     owners: tuple[Any, ...] = (kind, Options)
-    table = _toml_table(path, command, owners) if path else {}
+    table = toml_table(path, command, owners) if path else {}
     values: dict[Any, dict[str, Any]] = {owner: {} for owner in owners}
     sources = {}
     for owner, own in values.items():
@@ -188,8 +188,12 @@ def _canonical_cells(cells: tuple[Any, ...]) -> tuple[str, ...]:
     return SearchConfig(cells=cells).cells
 
 
-def _toml_table(path: str, name: str, owners: Sequence[Any]) -> dict[str, Any]:
-    """The table [``name``] of a TOML file."""
+def toml_table(path: str, name: str, owners: Sequence[Any]) -> dict[str, Any]:
+    """The table [``name``] of a TOML file, whose keys are fields of ``owners``.
+
+    Raises:
+        UsageError: the file cannot be read, has no such table, or the table another key.
+    """
     tables = _read_toml(path)
     table = tables.get(name)
     if not isinstance(table, dict):

@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING
 
 from combsearch.commands.arguments import export_options, published_options
-from combsearch.commands.settings import command_settings
 from combsearch.commands.study_dctps_arguments import add_dctps
 from combsearch.commands.study_dimensionality_arguments import add_dimensionality
 from combsearch.commands.tree import actions, group, leaf, runs
@@ -28,7 +27,7 @@ def add_studies(commands: Commands) -> None:
     """
     names = group(commands, "study", "STUDY", "side studies: of a vector or a network's weights")
     text = "PQ index: how compressible the weights of networks are while they are pruned"
-    pqi = actions(runs(names, "pqi", "study_pqi_run", _pqi, PqiConfig, text))
+    pqi = actions(runs(names, "pqi", "study_pqi_run", PqiConfig, text))
     text = "PQ index and Gini of a vector, and how many of its entries must stay"
     _index_options(leaf(pqi, "index", "study_pqi", _pqi_index, text))
     text = "the rows of a run, without masks, in one file to publish"
@@ -57,13 +56,6 @@ def _plot_options(plot: argparse.ArgumentParser) -> None:
         "--bound", action="append", default=[], metavar="TARGET:TRAINED:EXISTS",
         help="draw all files beside the fewest nonzeros that a search found (repeat for targets)",
     )  # fmt: skip
-
-
-def _pqi(given: argparse.Namespace) -> None:
-    from combsearch.commands.study_pqi_run import pqi_command
-
-    settings = command_settings("pqi", PqiConfig, vars(given))
-    pqi_command(settings.config, settings.options)
 
 
 def _pqi_index(given: argparse.Namespace) -> None:

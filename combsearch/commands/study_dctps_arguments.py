@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING
 
 from combsearch.commands.arguments import export_options, published_options
-from combsearch.commands.settings import command_settings
 from combsearch.commands.study_dctps_spiral import add_spiral
 from combsearch.commands.study_dctps_tools import add_tools
 from combsearch.commands.tree import actions, leaf, runs
@@ -20,20 +19,13 @@ if TYPE_CHECKING:
 def add_dctps(studies: Commands) -> None:
     """Add ``dctps`` and all below it to the studies."""
     text = "DCT plus sparse: very sparse networks beside a fixed dense transform"
-    names = actions(runs(studies, "dctps", "study_dctps_run", _dctps, DctpsConfig, text))
+    names = actions(runs(studies, "dctps", "study_dctps_run", DctpsConfig, text))
     text = "the rows of a run in one file to publish"
     export_options(leaf(names, "export", "study_dctps_runs", _export, text))
     text = "figures of published rows"
     published_options(leaf(names, "plot", "study_dctps_runs", _plot, text))
     add_tools(names)
     add_spiral(names)
-
-
-def _dctps(given: argparse.Namespace) -> None:
-    from combsearch.commands.study_dctps_run import dctps_command
-
-    settings = command_settings("dctps", DctpsConfig, vars(given))
-    dctps_command(settings.config, settings.options)
 
 
 def _export(given: argparse.Namespace) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from combsearch.commands.options import Options
+from combsearch.commands.session import Search
 from combsearch.commands.study_dctps_report import make_report, report_text
 from combsearch.commands.study_dctps_runs import draw_rows
-from combsearch.commands.study_run import Report, study_command
+from combsearch.commands.study_run import Report, StudySearch
 from combsearch.dctps_rows import SHOWN
 from combsearch.search.running import Outcome
 from combsearch.store import RunStore, Shard, write_bytes
@@ -21,9 +20,9 @@ from combsearch.studies.dctps.table import csv_table
 from combsearch.studies.dctps.work import DctpsWork, dctps_course, place_of
 
 
-def dctps_command(config: DctpsConfig, options: Options) -> dict[str, Any]:
-    """Run or continue the study; the object that ``--json`` prints."""
-    return study_command(lambda: _DctpsStudy(DctpsPlan.of(config)), options)
+def open_search(config: DctpsConfig) -> Search:
+    """The study that a configuration describes, as a search."""
+    return StudySearch(_DctpsStudy(DctpsPlan.of(config)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING
 
 from combsearch.commands.arguments import export_options, published_options
-from combsearch.commands.settings import command_settings
 from combsearch.commands.tree import actions, leaf, runs
 from combsearch.studies.dctps.spiral_config import SpiralConfig
 
@@ -20,7 +19,7 @@ _MODULE = "study_dctps_spiral_runs"
 def add_spiral(commands: Commands) -> None:
     """Add ``spiral`` and all below it to the commands of ``study dctps``."""
     text = "the Cubist Spiral: how few parameters beside a free dense offset reach a target"
-    names = actions(runs(commands, "spiral", "study_dctps_spiral_run", _run, SpiralConfig, text))
+    names = actions(runs(commands, "spiral", "study_dctps_spiral_run", SpiralConfig, text))
     text = "the rows of a run in one file to publish, with the best network of each budget"
     export_options(leaf(names, "export", _MODULE, _export, text))
     text = "figure of published rows beside the bounds of the plain search"
@@ -33,13 +32,6 @@ def _plot_options(plot: argparse.ArgumentParser) -> None:
         "--bound", action="append", default=[], metavar="TARGET:TRAINED:EXISTS",
         help="fewest nonzeros that the plain search trained and that exist (repeat for targets)",
     )  # fmt: skip
-
-
-def _run(given: argparse.Namespace) -> None:
-    from combsearch.commands.study_dctps_spiral_run import spiral_command
-
-    settings = command_settings("spiral", SpiralConfig, vars(given))
-    spiral_command(settings.config, settings.options)
 
 
 def _export(given: argparse.Namespace) -> None:

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from combsearch import runfile
-from combsearch.commands.options import Options
+from combsearch.commands.session import Search
 from combsearch.commands.study_dctps_spiral_runs import draw_rows, make_report, report_text
-from combsearch.commands.study_run import Report, study_command
+from combsearch.commands.study_run import Report, StudySearch
 from combsearch.dctps_spiral_rows import SHOWN
 from combsearch.nets import NetBatch
 from combsearch.progress import duration
@@ -29,9 +28,9 @@ _TRIAL_STEPS, _TRIAL_NETS = 100, 64
 _ROW_BYTES = 150  # compressed, with the support and its numbers
 
 
-def spiral_command(config: SpiralConfig, options: Options) -> dict[str, Any]:
-    """Run or continue the study; the object that ``--json`` prints."""
-    return study_command(lambda: _SpiralStudy(SpiralPlan.of(config)), options)
+def open_search(config: SpiralConfig) -> Search:
+    """The study that a configuration describes, as a search."""
+    return StudySearch(_SpiralStudy(SpiralPlan.of(config)))
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import runfile
-from combsearch.commands.options import Options
+from combsearch.commands.session import Search
 from combsearch.commands.study_dimensionality_runs import draw_rows, write_tables
-from combsearch.commands.study_run import Report, study_command
+from combsearch.commands.study_run import Report, StudySearch
 from combsearch.dimension_rows import SHOWN
 from combsearch.nets import NetBatch
 from combsearch.progress import duration
@@ -29,9 +29,9 @@ _TRIAL_STEPS = 4
 _ROW_BYTES = 500  # without the mask, compressed
 
 
-def dimensionality_command(config: ImpConfig, options: Options) -> dict[str, Any]:
-    """Run or continue an experiment; the object that ``--json`` prints."""
-    return study_command(lambda: _ImpStudy(ImpPlan.of(config)), options)
+def open_search(config: ImpConfig) -> Search:
+    """The study that a configuration describes, as a search."""
+    return StudySearch(_ImpStudy(ImpPlan.of(config)))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from functools import partial
 from typing import TYPE_CHECKING
 
 from combsearch.commands.arguments import export_options, published_options
-from combsearch.commands.settings import command_settings
 from combsearch.commands.study_dimensionality_tools import add_tools
 from combsearch.commands.study_generator import add_generator
 from combsearch.commands.tree import group, leaf, runs
@@ -30,7 +28,7 @@ def add_dimensionality(studies: Commands) -> None:
     text = "data dimensionality: how far networks prune as their data gain dimensions"
     names = group(studies, "dimensionality", "EXPERIMENT", text)
     for name, kind in CONFIGS.items():
-        runs(names, name, "study_dimensionality", partial(_run, name), kind, _TEXTS[name])
+        runs(names, name, "study_dimensionality", kind, _TEXTS[name])
     add_tools(names)
     add_generator(names)
     text = "the rows of a run, without masks, in one file to publish"
@@ -57,13 +55,6 @@ def _plot_options(plot: argparse.ArgumentParser) -> None:
         "--paper", action="append", default=[], metavar="EXPERIMENT:TABLE.csv",
         help="values to draw beside, columns group, dimension, mean, spread (repeat to add)",
     )  # fmt: skip
-
-
-def _run(experiment: str, given: argparse.Namespace) -> None:
-    from combsearch.commands.study_dimensionality import dimensionality_command
-
-    settings = command_settings(experiment, CONFIGS[experiment], vars(given))
-    dimensionality_command(settings.config, settings.options)
 
 
 def _export(given: argparse.Namespace) -> None:

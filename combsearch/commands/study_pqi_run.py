@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from combsearch.commands.options import Options
+from combsearch.commands.session import Search
 from combsearch.commands.study_pqi_report import make_report, report_text
 from combsearch.commands.study_pqi_runs import draw_rows
-from combsearch.commands.study_run import Report, study_command
+from combsearch.commands.study_run import Report, StudySearch
 from combsearch.pqi_rows import SHOWN
 from combsearch.search.running import Outcome
 from combsearch.store import RunStore, Shard, write_bytes
@@ -21,9 +20,9 @@ from combsearch.studies.pqi.table import csv_table
 from combsearch.studies.pqi.work import PqiWork, place_of, pqi_course
 
 
-def pqi_command(config: PqiConfig, options: Options) -> dict[str, Any]:
-    """Run or continue the study; the object that ``--json`` prints."""
-    return study_command(lambda: _PqiStudy(PqiPlan.of(config)), options)
+def open_search(config: PqiConfig) -> Search:
+    """The study that a configuration describes, as a search."""
+    return StudySearch(_PqiStudy(PqiPlan.of(config)))
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,22 @@
-"""Running a study that prunes in rounds: the same for every study, whatever its rows are."""
+"""A study that prunes in rounds, as a search: the same for every study, whatever its rows are."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from combsearch.commands.options import Options
-from combsearch.commands.output import say
-from combsearch.commands.provenance import provenance
-from combsearch.commands.running import sessions, sound_shards
-from combsearch.engines import cores, local_engine
+from combsearch.commands.session import Found, Plan, Report
+from combsearch.engines import cores
 from combsearch.progress import Progress, Rate, duration
-from combsearch.search.running import Outcome, run_course
-from combsearch.store import RunStore, Shard, run_folder, write_json
+from combsearch.search.course import Course
+from combsearch.search.running import Outcome
+from combsearch.store import RunStore, Shard, Verification
 from combsearch.studies.checkpoint import tidy
 from combsearch.studies.course import RoundsCourse
 
-Report = dict[str, Any]
-
-
-class Plan(Protocol):
-    """What every plan of a study tells."""
-
-    @property
-    def trainer(self) -> str:
-        """Its trainer's name."""
-        ...
-
-    def identity(self) -> dict[str, Any]:
-        """What the rows are and which there are."""
-        ...
-
-    def name(self) -> str:
-        """A run's name made from its configuration."""
-        ...
+__all__ = ["Report", "Study", "StudySearch"]
 
 
 class Study(Protocol):
@@ -89,65 +67,87 @@ class Study(Protocol):
         ...
 
 
-def study_command(study_of: Callable[[], Study], options: Options) -> Report:
-    """Run or continue a study; the object that ``--json`` prints."""
-    # Standard output is for the result, whatever a user's task may print.
-    with contextlib.redirect_stdout(sys.stderr):
-        study = study_of()
-        folder = run_folder(study.plan.name() if options.run is None else options.run, options.runs)
-        if options.dry_run:
-            report, text = study.estimate(folder, _jobs(study, options.jobs))
-        else:
-            report, text = _run(study, folder, options)
-    say(json.dumps(report) if options.json else text)
-    return report
+@dataclass(frozen=True)
+class StudySearch:
+    """A study as ``session.Search``."""
 
+    study: Study
 
-def _jobs(study: Study, asked: int) -> int:
-    """Processes: one a core, and no more than can be used; one where a GPU trains."""
-    if asked:
-        return min(asked, study.lanes)
-    return 1 if _on_cuda(study.plan) else min(cores(), study.lanes)
+    @property
+    def command(self) -> str:
+        """See ``Search``."""
+        return self.study.command
+
+    @property
+    def config(self) -> Any:
+        """See ``Search``."""
+        return self.study.config
+
+    @property
+    def plan(self) -> Plan:
+        """See ``Search``."""
+        return self.study.plan
+
+    @property
+    def gpus(self) -> int:
+        """None: a study has one process on a GPU."""
+        return 0
+
+    def jobs(self, asked: int, course: Course | None) -> int:
+        """One a core, and no more than can be used; one where a GPU trains."""
+        if asked:
+            return min(asked, self.study.lanes)
+        return 1 if _on_cuda(self.plan) else min(cores(), self.study.lanes)
+
+    def announce(self, folder: Path, jobs: int) -> list[str]:
+        """Nothing: an estimate takes a trial."""
+        return []
+
+    def estimate(self, folder: Path, jobs: int) -> tuple[Report, str]:
+        """See ``Search``."""
+        return self.study.estimate(folder, jobs)
+
+    def course(self, done: list[Shard]) -> RoundsCourse:
+        """See ``Search``."""
+        return self.study.course(done)
+
+    def success(self, store: RunStore, sound: Verification) -> int | None:
+        """None: all rounds count."""
+        return None
+
+    def seconds(self, course: Course, folder: Path) -> float:
+        """By the trial that an estimate takes; a shard is a unit of work."""
+        report, _ = self.study.estimate(folder, 1)
+        return float(report["estimated_seconds"] / len(course))
+
+    def prepare(self) -> None:
+        """See ``Search``."""
+
+    def tidy(self, folder: Path, finished: bool) -> None:
+        """Of a finished run all files halfway."""
+        tidy(folder, finished)
+
+    def work(self, store: RunStore, jobs: int) -> Callable[[Shard], Outcome]:
+        """See ``Search``; the processes share the threads of this one."""
+        import torch
+
+        threads = max(1, torch.get_num_threads() // jobs)  # as OMP_NUM_THREADS may say
+        return self.study.work(store, threads)
+
+    def watch(self, course: Course, progress: Progress) -> _Watch:
+        """See ``Search``."""
+        return _Watch(self.study, course, progress)
+
+    def found(self, store: RunStore, course: Course) -> Found:
+        """See ``Search``."""
+        report, text = self.study.report(store)
+        return Found(report, text, lambda: self.study.draw(store))
 
 
 def _on_cuda(plan: Plan) -> bool:
     import torch
 
     return plan.trainer == "vmap" and torch.cuda.is_available()
-
-
-def _run(study: Study, folder: Path, options: Options) -> tuple[Report, str]:
-    """The report, as JSON and for a reader."""
-    started = time.monotonic()
-    store = RunStore.open(folder, study.plan.identity())
-    store.check_writable()
-    course = study.course(sound_shards(store, quarantine=True))
-    tidy(folder, course.complete())
-    trained = _train(study, store, course, _jobs(study, options.jobs))
-    tidy(folder, course.complete())
-    report, text = study.report(store)
-    report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    made_with = provenance(study.command, study.config, study.plan.trainer)
-    report["sessions"] = sessions(folder, report, made_with)
-    report["made_with"] = report["sessions"][-1]["made_with"]
-    write_json(folder / "summary.json", report)
-    if options.figures:  # last, so that nothing is missing where they cannot be drawn
-        study.draw(store)
-    return report, text(report)
-
-
-def _train(study: Study, store: RunStore, course: RoundsCourse, jobs: int) -> int:
-    """Do the rounds that are missing; how many networks that were."""
-    if course.complete():
-        return 0
-    import torch
-
-    threads = max(1, torch.get_num_threads() // jobs)  # as OMP_NUM_THREADS may say
-    with Progress(study.command) as progress:
-        watch = _Watch(study, course, progress)
-        engine = local_engine(jobs, progress.say)
-        run_course(study.work(store, threads), course, engine, watch)
-    return watch.runs
 
 
 class _Watch:
@@ -157,7 +157,7 @@ class _Watch:
         runs: rows so far.
     """
 
-    def __init__(self, study: Study, course: RoundsCourse, progress: Progress) -> None:
+    def __init__(self, study: Study, course: Course, progress: Progress) -> None:
         self._study, self._course, self._progress = study, course, progress
         self._rate = Rate()
         self.runs = 0
@@ -167,7 +167,7 @@ class _Watch:
         self.runs += outcome.runs
         self._rate.add(1)
         whole, left = self._course.whole_work()
-        self._progress.show(1 - left / whole, self._note(shard, outcome, whole, left))
+        self._progress.show(1 - left / (whole or 1.0), self._note(shard, outcome, whole, left))
 
     def _note(self, shard: Shard, outcome: Outcome, whole: float, left: float) -> str:
         """As ``round 7 of 30, seed 3, best 0.8812, 32 of 124 done, 12 min 05 s left``."""

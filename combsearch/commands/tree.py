@@ -1,4 +1,4 @@
-"""Commands below commands: the parsers of ``combsearch study``. Standard library only."""
+"""The parsers of commands, and of commands below commands. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from combsearch.commands.arguments import search_options
+from combsearch.commands.reading import run_command
 
 if TYPE_CHECKING:  # argparse gives the type no public name
     Commands: TypeAlias = argparse._SubParsersAction[Any]
@@ -21,12 +22,13 @@ def group(commands: Commands, name: str, metavar: str, text: str) -> Commands:
 
 
 def runs(
-    commands: Commands, name: str, module: str, function: Function, kind: type, text: str
+    commands: Commands, name: str, module: str, kind: type, text: str
 ) -> argparse.ArgumentParser:
-    """A command that runs a study with a configuration of class ``kind``."""
-    study = leaf(commands, name, module, function, text)
-    search_options(study, kind)
-    return study
+    """A command that trains what a configuration of class ``kind`` describes."""
+    search = leaf(commands, name, module, run_command, text)
+    search.set_defaults(kind=kind, table=name)
+    search_options(search, kind)
+    return search
 
 
 def actions(study: argparse.ArgumentParser) -> Commands:

@@ -26,7 +26,8 @@ def read_vector(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
             _check_header(file)
             file.seek(0)
             array = np.lib.format.read_array(file, allow_pickle=False)
-        with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite
+        # A long double beyond float64 becomes infinite; there are NaNs that complain when cast.
+        with np.errstate(over="ignore", invalid="ignore"):
             values = np.asarray(array, dtype=np.float64).reshape(-1)
         _check_values(values, array.shape)
     except UsageError as error:

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from combsearch.comparison.bounds import SearchRun, rising
 from combsearch.comparison.tries import PruneRun
 from combsearch.connectivity import biases_kept, effective_nonzeros, nonzeros
 from combsearch.errors import UsageError
-from combsearch.frontier import KEPT, PRUNABLE, Found, frontier
+from combsearch.frontier import KEPT, PRUNABLE, Found
 from combsearch.nets import MLP
 from combsearch.saved_network import load_network
 from combsearch.search.results import ok_rows
+from combsearch.search.tally import best_of_levels
 from combsearch.store import RunStore
 from combsearch.tasks import Task, load_task
 from combsearch.trainers import get_trainer
@@ -127,22 +127,18 @@ def read_search_run(store: RunStore, task: Task) -> SearchRun:
 
 def _trained(store: RunStore) -> tuple[Found, ...]:
     """The frontier of trained masks; each keeps its biases and has no disconnected parameter."""
-    rows = store.read(["shape", "nonzeros", "accuracy", "status"])
-    rows = rows.filter(pa.array(ok_rows(rows)))
-    if not len(rows):
+    best: list[pa.Table] = []
+    for rows in store.pieces(["shape", "nonzeros", "accuracy", "status"]):
+        sound = rows.filter(pa.array(ok_rows(rows)))
+        best = [best_of_levels(pa.concat_tables([*best, sound]))]
+    if not best or not len(best[0]):
         raise UsageError(f"{store.root} holds no finished run yet: it has no bound")
-    steps = frontier(rows["nonzeros"].to_numpy(), rows["accuracy"].to_numpy())
-    return tuple(
-        Found(int(n), float(a), _shape(rows, n, a), source=str(store.root))
-        for n, a in zip(*steps, strict=True)
-    )
+    return rising([_found(row, str(store.root)) for row in best[0].to_pylist()])
 
 
-def _shape(rows: pa.Table, level: int, accuracy: float) -> tuple[int, ...]:
-    """The first shape that a run of this level and accuracy has."""
-    own = pc.and_(pc.equal(rows["nonzeros"], level), pc.equal(rows["accuracy"], accuracy))
-    text: str = rows["shape"].filter(own)[0].as_py()
-    return tuple(map(int, text.split(",")))
+def _found(row: dict[str, Any], source: str) -> Found:
+    shape = tuple(map(int, row["shape"].split(",")))
+    return Found(row["nonzeros"], row["accuracy"], shape, source=source)
 
 
 def _existing(store: RunStore, task: Task) -> tuple[str, tuple[Found, ...]]:

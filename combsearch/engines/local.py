@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from joblib import cpu_count
 
-from combsearch.engines.inline import ran_out
+from combsearch.engines.attempts import Lost, Queue, attempt, drain
 from combsearch.engines.pool import signals_held, worker_pool
 from combsearch.errors import CombsearchError
 from combsearch.search.running import Failure
@@ -18,8 +18,7 @@ from combsearch.store import Shard
 
 T = TypeVar("T")
 
-_TRIES = 4  # of one shard: the first and three more
-_ALONE = 2  # tries after which a shard runs alone, so that no other one can be to blame
+_KILLED = Lost("a worker process was killed, maybe for memory")
 _POOL_DEATHS = 8  # in a row without a finished shard: the fault is not the shards'
 
 
@@ -50,7 +49,7 @@ class LocalEngine:
         Raises:
             CombsearchError: workers die again and again, whatever they work on.
         """
-        queue = _Queue(iter(shards))
+        queue = Queue(iter(shards))
         deaths = 0
         while deaths < _POOL_DEATHS:
             with worker_pool(self.jobs, self.gpus) as pool:
@@ -61,7 +60,7 @@ class LocalEngine:
                     return
                 except BrokenProcessPool:
                     deaths += 1
-            yield from queue.all_failed("a worker process was killed, maybe for memory")
+            yield from queue.all_failed(_KILLED)
             self.say("a worker process was killed; what it worked on is computed again")
         raise CombsearchError(
             f"worker processes were killed {deaths} times in a row: look for what kills them"
@@ -69,69 +68,13 @@ class LocalEngine:
         )
 
     def _finish(
-        self, pool: Any, work: Callable[[Shard], T], queue: _Queue
+        self, pool: Any, work: Callable[[Shard], T], queue: Queue
     ) -> Iterator[tuple[Shard, T | Failure]]:
         """Keep ``jobs`` shards in work until the queue is empty."""
-        flight: dict[Future[T], Shard] = {}
-        while True:
-            while len(flight) < self.jobs and (shard := queue.take()) is not None:
-                with signals_held():
-                    flight[pool.submit(work, shard)] = shard
-            if not flight:
-                return
-            done, _ = wait(flight, return_when=FIRST_COMPLETED)
-            # When the pool breaks, all that is in flight fails: first what was finished.
-            for future in sorted(done, key=lambda f: f.exception() is not None):
-                try:
-                    result = future.result()
-                except BrokenProcessPool:
-                    raise
-                except (MemoryError, RuntimeError) as error:
-                    if not ran_out(error):
-                        raise
-                    yield from queue.failed(flight.pop(future), "it ran out of memory")
-                else:
-                    queue.finished(shard := flight.pop(future))
-                    yield shard, result
 
+        def submit(shard: Shard, failures: int) -> Future[T | Lost]:
+            with signals_held():
+                future: Future[T | Lost] = pool.submit(attempt, work, shard, failures)
+            return future
 
-class _Queue:
-    """Shards to give out; those that failed come again, in the end alone, then no more."""
-
-    def __init__(self, fresh: Iterator[Shard]) -> None:
-        self._fresh = fresh
-        self._back: list[Shard] = []
-        self._open: list[Shard] = []
-        self._tries: dict[Shard, int] = {}  # of those that have failed
-
-    def take(self) -> Shard | None:
-        """A shard to start now, or None: there is no more, or what runs must run alone."""
-        if any(self._is_suspect(shard) for shard in self._open):
-            return None
-        if self._back and self._is_suspect(self._back[0]) and self._open:
-            return None
-        shard = self._back.pop(0) if self._back else next(self._fresh, None)
-        if shard is not None:
-            self._open.append(shard)
-        return shard
-
-    def finished(self, shard: Shard) -> None:
-        self._open.remove(shard)
-
-    def failed(self, shard: Shard, reason: str) -> Iterator[tuple[Shard, Failure]]:
-        """Put a shard back, or give it up."""
-        self._open.remove(shard)
-        self._tries[shard] = self._tries.get(shard, 0) + 1
-        if self._tries[shard] >= _TRIES:
-            yield shard, Failure(f"in each of {_TRIES} tries {reason}")
-            return
-        self._back.append(shard)
-        self._back.sort(key=lambda s: (-self._tries[s], s))
-
-    def all_failed(self, reason: str) -> Iterator[tuple[Shard, Failure]]:
-        """As ``failed``, of all that are in work."""
-        for shard in list(self._open):
-            yield from self.failed(shard, reason)
-
-    def _is_suspect(self, shard: Shard) -> bool:
-        return self._tries.get(shard, 0) >= _ALONE
+        return drain(queue, submit, lambda: self.jobs)

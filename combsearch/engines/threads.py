@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from combsearch.engines.inline import outcome
+from combsearch.engines.attempts import Lost, Queue, attempt, drain
 from combsearch.search.running import Failure
 from combsearch.search.sharing import share
 from combsearch.store import Shard
@@ -30,23 +29,18 @@ class ThreadEngine:
     def run(
         self, work: Callable[[Shard], T], shards: Iterable[Shard]
     ) -> Generator[tuple[Shard, T | Failure], None, None]:
-        """See ``Engine.run``; a shard that runs out of memory is given up at once.
+        """See ``Engine.run``.
 
         On closing it waits for the threads: these end where they call ``give_way``.
         """
-        fresh, flight = iter(shards), dict[Future[T | Failure], Shard]()
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.threads, "shard", share, (self.threads, stop))
+
+        def submit(shard: Shard, failures: int) -> Future[T | Lost]:
+            return pool.submit(attempt, work, shard, failures)
+
         try:
-            while True:
-                for shard in itertools.islice(fresh, self.threads - len(flight)):
-                    flight[pool.submit(outcome, work, shard)] = shard
-                if not flight:
-                    return
-                done, _ = wait(flight, return_when=FIRST_COMPLETED)
-                # One that failed raises here: those that finished beside it come first.
-                for future in sorted(done, key=lambda one: one.exception() is not None):
-                    yield flight.pop(future), future.result()
+            yield from drain(Queue(iter(shards)), submit, lambda: self.threads)
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)

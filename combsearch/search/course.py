@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from combsearch.errors import UsageError
 from combsearch.search.grid import Floats, Integers
 from combsearch.shards import uncovered
 from combsearch.store import Shard
@@ -43,26 +44,52 @@ class Course:
         self._stops, self._beyond = stops, beyond
         self._levels = np.unique(nonzeros)
         self._place = {shard.first: place for place, shard in enumerate(shards)}
-        self._done: npt.NDArray[np.bool_] = np.ones(len(shards), np.bool_)
-        for shard in uncovered(shards, sorted(done, key=lambda s: (s.first, -s.last))):
-            self._done[self._place[shard.first]] = False
+        self._done = self._covered(done)
+        self._own: npt.NDArray[np.bool_] = np.ones(len(shards), np.bool_)
         self.found = found
+
+    def __len__(self) -> int:
+        """All shards there are."""
+        return len(self._shards)
+
+    def keep_to(self, ranks: Iterable[Shard]) -> None:
+        """Train only the shards that lie inside of these ranges: others are another job's.
+
+        Raises:
+            UsageError: none does.
+        """
+        self._own = self._covered(ranks)
+        if not self._own.any():
+            some = ", ".join(f"{shard.first}:{shard.last}" for shard in self._shards[:3])
+            raise UsageError(f"no shard lies inside of these ranks; shards are {some} and so on")
+
+    def hear(self, found: int | None) -> None:
+        """Of the fewest nonzeros of a success, maybe of another process; None of none."""
+        if found is not None and self._stops and (self.found is None or found < self.found):
+            self.found = found
 
     def todo(self) -> Iterator[Shard]:
         """The shards that are to be trained, in order; known as late as possible."""
         for place, shard in enumerate(self._shards):
             if place >= self._end:
                 return
-            if not self._done[place]:
+            if self._own[place] and not self._done[place]:
                 yield shard
+
+    def missing(self) -> list[list[Shard]]:
+        """What is to be trained, in order; shards of one list wait for each other."""
+        return [[shard] for shard in self.todo()]
 
     def note(self, shard: Shard, successes: int) -> None:
         """A shard is saved."""
         place = self._place[shard.first]
         self._done[place] = True
-        level = int(self._nonzeros[place])
-        if successes and self._stops and (self.found is None or level < self.found):
-            self.found = level
+        if successes:
+            self.hear(int(self._nonzeros[place]))
+
+    def level_of(self, shard: Shard) -> int:
+        """Nonzeros of the level of a shard."""
+        return int(self._nonzeros[self._place[shard.first]])
 
     @property
     def last(self) -> int:
@@ -75,11 +102,11 @@ class Course:
     @property
     def end(self) -> int:
         """The rank after the last that counts, as far as is known."""
-        return self._shards[self._end - 1].last
+        return self._shards[self._end - 1].last if self._end else 0
 
     def complete(self) -> bool:
-        """Whether all that counts is saved."""
-        return bool(self._done[: self._end].all())
+        """Whether all that counts, and is to be trained here, is saved."""
+        return not self._left[: self._end].any()
 
     @property
     def nonzeros(self) -> int:
@@ -113,11 +140,23 @@ class Course:
     def _end(self) -> int:
         return int(np.searchsorted(self._nonzeros, self.last, side="right"))
 
+    @property
+    def _left(self) -> npt.NDArray[np.bool_]:
+        """bool [shard]: what is to be trained, whether or not it counts."""
+        return self._own & ~self._done
+
+    def _covered(self, ranks: Iterable[Shard]) -> npt.NDArray[np.bool_]:
+        """bool [shard]: those that ``ranks`` cover wholly."""
+        covered = np.ones(len(self._shards), np.bool_)
+        for shard in uncovered(self._shards, sorted(ranks, key=lambda s: (s.first, -s.last))):
+            covered[self._place[shard.first]] = False
+        return covered
+
     def _first_open(self) -> int:
-        done = self._done[: self._end]
-        place = int(np.argmin(done))
-        return len(done) - 1 if done[place] else place
+        left = self._left[: self._end]
+        place = int(np.argmax(left)) if len(left) else 0
+        return place if left[place : place + 1].any() else max(len(left) - 1, 0)
 
     def _sums(self, first: int, last: int) -> tuple[float, float]:
-        work = self._work[first:last]
-        return float(work.sum()), float(work[~self._done[first:last]].sum())
+        own, work = self._own[first:last], self._work[first:last]
+        return float(work[own].sum()), float(work[self._left[first:last]].sum())

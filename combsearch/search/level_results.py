@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from combsearch.frontier import Bound, Level, Trial, success_interval
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch, mask_arrays
-from combsearch.search.mask_plan import POOL, MaskPlan
-from combsearch.search.racing import is_control
-from combsearch.search.results import ok_rows, successes
+from combsearch.search.mask_plan import MaskPlan
+from combsearch.search.results import ok_rows
+from combsearch.search.tally import Controls, LevelTally, Tally
 from combsearch.search_config import ExhaustConfig
 
 _LEAST_KEPT = 1e-9  # where no control says what a race keeps: then nothing is excluded
@@ -51,32 +50,28 @@ class RaceLoss:
         return success_interval(self.kept, self.kept + self.lost)
 
 
-def found_bound(plan: MaskPlan, rows: pa.Table, saved: npt.NDArray[np.bool_], kept: float) -> Bound:
+def found_bound(plan: MaskPlan, tally: Tally, kept: float) -> Bound:
     """The trained bound of a run, with what was tried on each level that has a trained mask.
 
     Args:
         plan: of the run.
-        rows: those that count.
-        saved: bool [rank]: masks whose shard is there.
+        tally: of the rows that count.
         kept: share of successes that a race keeps, 1 without one.
     """
-    nonzeros = rows["nonzeros"].to_numpy()
-    good, sound = successes(rows, plan.config.target), ok_rows(rows)
-    accuracy = np.where(sound, rows["accuracy"].to_numpy(), 0.0)
     levels = []
     for level in plan.levels():
-        own = nonzeros == level
         segments = [s for s in plan.segments if s.nonzeros == level]
         first, last = segments[0].rank, segments[-1].rank + segments[-1].masks
-        trained, runs = int(saved[first:last].sum()), plan.runs(segments[0])
+        trained, runs = tally.trained(first, last), plan.runs(segments[0])
         if not trained:
             continue
+        own = tally.levels.get(level, LevelTally())
         trial = Trial(
             restarts=runs if trained == last - first else 0,
             started=trained * runs,
-            finished=int(own.sum()),
-            successes=int((own & good).sum()),
-            best_accuracy=float(accuracy[own].max(initial=0.0)),
+            finished=own.finished,
+            successes=own.successes,
+            best_accuracy=own.best,
             kept=max(kept, _LEAST_KEPT),
         )
         levels.append(Level(level, last - first, {_trial_name(plan): trial}))
@@ -99,43 +94,31 @@ def _space(plan: MaskPlan) -> str:
     return f"shape ({config.shape}), symmetry {plan.symmetry}{start}{inputs}"
 
 
-def successful_masks(rows: pa.Table, target: float) -> dict[int, int]:
-    """nonzeros -> masks with a run that reached the target."""
-    good = successes(rows, target)
-    nonzeros, rank = rows["nonzeros"].to_numpy()[good], rows["rank"].to_numpy()[good]
-    pairs = np.unique(np.stack([nonzeros, rank]), axis=1)[0]
-    values, counts = np.unique(pairs, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+def successful_masks(tally: Tally) -> dict[int, int]:
+    """nonzeros -> masks with a run that reached the target; levels without are left out."""
+    return {level: own.masks for level, own in sorted(tally.levels.items()) if own.masks}
 
 
-def race_loss(plan: MaskPlan, rows: pa.Table) -> RaceLoss | None:
+def race_loss(plan: MaskPlan, controls: Controls) -> RaceLoss | None:
     """What racing lost in this run; None: no race, or no control that does better than chance."""
-    if not plan.config.race:
+    if not plan.config.race or not controls.races:
         return None
-    mask, restart = rows["mask"].to_numpy(), rows["restart"].to_numpy()
-    cells = pc.index_in(rows["cell"], value_set=pa.array(plan.config.cells)).to_numpy()
-    control = np.zeros(len(rows), np.bool_)
-    places = np.unique(np.stack([cells, restart // POOL]), axis=1).T if len(rows) else ()
-    for cell, pool in places:
-        own = (cells == cell) & (restart // POOL == pool)
-        control[own] = is_control(mask[own], int(cell), int(pool), plan.config.controls)
-    control &= ok_rows(rows)
-    if not control.any():
-        return None
-    accuracy = rows["accuracy"].to_numpy()[control]
-    spared = pc.equal(rows["status"], "spared").to_numpy()[control]
-    reach = np.sort(accuracy)[::-1][min(_ENOUGH, len(accuracy)) - 1]
-    threshold = min(plan.config.target, float(reach))
+    reach = controls.reached_by(_ENOUGH)
+    threshold = min(plan.config.target, reach)
     if threshold <= np.bincount(plan.task.y).max() / plan.task.points:
         return None  # what always answers alike gets as far
-    there = accuracy >= threshold
-    races = {*zip(mask[control].tolist(), cells[control], restart[control] // POOL, strict=True)}
-    kept, lost = int((there & ~spared).sum()), int((there & spared).sum())
-    return RaceLoss(len(races), kept, lost, threshold, threshold < plan.config.target)
+    there = controls.accuracy >= threshold
+    kept, lost = int(controls.kept[there].sum()), int(controls.lost[there].sum())
+    return RaceLoss(controls.races, kept, lost, threshold, threshold < plan.config.target)
 
 
 def best_run(rows: pa.Table, target: float) -> dict[str, Any] | None:
-    """The row of the sparsest success, then the most accurate; without one the best of all."""
+    """The row of the sparsest success, then the most accurate; without one the best of all.
+
+    Args:
+        rows: of a run, or the best of each level alone.
+        target: accuracy of a success.
+    """
     held = rows.filter(pc.and_(pc.is_valid(rows["parameters"]), pa.array(ok_rows(rows))))
     if not len(held):
         return None

@@ -7,6 +7,7 @@ shapes and restarts that depend on how many masks a level holds.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 import re
@@ -14,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from combsearch.canonical import canonical_form
 from combsearch.config import Recipe, changed
@@ -155,9 +154,14 @@ class MaskPlan:
 
     def mask_work(self, segment: Segment) -> float:
         """Multiply-adds of all runs of one mask."""
-        samples = self.recipe.total_steps(self.task.points) * self.recipe.batch_size
-        share = race_share(self.config.controls) if self.config.race else 1.0
+        samples, share = self._samples_and_share
         return sample_work(segment.shape) * samples * self.runs(segment) * share
+
+    @cached_property
+    def _samples_and_share(self) -> tuple[int, float]:
+        """Samples that a run trains on, and the share of them where races give runs up."""
+        samples = self.recipe.total_steps(self.task.points) * self.recipe.batch_size
+        return samples, race_share(self.config.controls) if self.config.race else 1.0
 
     def work(self, shard: Shard) -> float:
         """Multiply-adds of all runs of a shard."""
@@ -204,15 +208,19 @@ class MaskPlan:
             cuts.append(self.masks)
         return [Shard(a, b) for a, b in itertools.pairwise(cuts)]
 
+    @cached_property
+    def _starts(self) -> list[int]:
+        """First ranks of the segments: pieces are asked for by every shard of tens of thousands."""
+        return [segment.rank for segment in self.segments]
+
     def pieces(self, shard: Shard) -> Iterator[tuple[Segment, range]]:
         """(segment, ranks of it) that make up a shard, ascending."""
-        starts = [segment.rank for segment in self.segments]
-        place = int(np.searchsorted(starts, shard.first, side="right")) - 1
-        for segment in self.segments[place:]:
-            if segment.rank >= shard.last:
-                return
+        place = bisect.bisect_right(self._starts, shard.first) - 1
+        while place < len(self.segments) and self._starts[place] < shard.last:
+            segment = self.segments[place]
             end = min(shard.last, segment.rank + segment.masks)
             yield segment, range(max(shard.first, segment.rank), end)
+            place += 1
 
     def piece_masks(self, segment: Segment, ranks: range) -> MaskBatch:
         """The masks of these ranks, in canonical form where orbits are reduced."""

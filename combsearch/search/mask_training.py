@@ -26,7 +26,7 @@ from combsearch.search.mask_plan import POOL, MaskConfig, MaskPlan, Segment
 from combsearch.search.racing import Race, is_control
 from combsearch.search.results import ok_rows, successes
 from combsearch.search.running import Outcome, check_unchanged
-from combsearch.search.sharing import LOADING, clock, give_way
+from combsearch.search.sharing import LOADING, clock, fewer, give_way, halvings
 from combsearch.search.training import call_steps, committed, use_one_thread
 from combsearch.store import RunStore, Shard, rows_table
 from combsearch.trainers import Trainer
@@ -105,6 +105,10 @@ def _pieces(plan: MaskPlan, trainer: Trainer, shard: Shard) -> list[_Piece]:
         room = devices.side_by_side(trainer, segment.shape, _FLOATS, runs)
         pools = room // (plan.block * cells * len(ranks)) if devices.on_gpu(plan.trainer) else 1
         span = plan.block * min(max(1, pools), _MOST_POOLS)
+        if halvings():
+            room = fewer(min(room, min(span, segment.restarts) * cells * len(ranks)))
+            # A race compares the restarts of a pool.
+            span = plan.block if plan.config.race else min(span, max(1, room // cells))
         for first in range(0, segment.restarts, span):
             restarts = range(first, min(first + span, segment.restarts))
             step = max(1, room // (len(restarts) * cells))

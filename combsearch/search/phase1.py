@@ -6,13 +6,13 @@ nonzeros, until a level holds a success (paper, section 4: a grid over all width
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
 
 from combsearch.config import SearchConfig
+from combsearch.search import results
 from combsearch.search.course import Course
 from combsearch.search.grid import Grid
 from combsearch.search.plan import NUMERICS, Plan, SettingError
@@ -27,7 +27,7 @@ from combsearch.search.results import (
 )
 from combsearch.search.running import Engine, Failure, Outcome, run_course
 from combsearch.search.training import Work
-from combsearch.store import RunStore, Shard
+from combsearch.store import RunStore, Shard, Verification
 
 __all__ = [
     "NUMERICS",
@@ -43,8 +43,10 @@ __all__ = [
     "best_network",
     "counted",
     "counted_rows",
+    "course_of",
     "first_success",
     "runners_up",
+    "saved_success",
     "search",
     "shape_results",
     "successes",
@@ -52,16 +54,25 @@ __all__ = [
 ]
 
 
-def begin(plan: Plan, store: RunStore, done: Iterable[Shard]) -> Course:
-    """Where the search stands; ``done`` are the sound shards of ``store.verify``."""
-    found = None
-    if not plan.config.full:
-        saved = store.read(["nonzeros", "accuracy", "status"])
-        found = first_success(saved, plan.config.target)
+def course_of(plan: Plan, done: Iterable[Shard], found: int | None = None) -> Course:
+    """All shards of the search, of which ``done`` are saved; ``found`` as ``saved_success``."""
     cuts = plan.shard_starts
     work = np.add.reduceat(plan.work, cuts[:-1])
     levels = plan.grid.nonzeros[cuts[:-1]]
     return Course(list(plan.shards()), levels, work, done, found, stops=not plan.config.full)
+
+
+def saved_success(plan: Plan, store: RunStore, sound: Verification) -> int | None:
+    """The fewest nonzeros of a success in sound shards; None of none, or where none ends it."""
+    if plan.config.full:
+        return None
+    target = plan.config.target
+    return results.saved_success(store, target, sound.reaching(target))
+
+
+def begin(plan: Plan, store: RunStore, sound: Verification) -> Course:
+    """Where the search stands; ``sound`` is what ``store.verify`` found."""
+    return course_of(plan, sound.valid, saved_success(plan, store, sound))
 
 
 def search(
@@ -84,9 +95,8 @@ def search(
         CombsearchError: shards that count were given up; everything else is saved.
     """
     if course is None:
-        course = begin(plan, store, store.verify().valid)
-    settled = dataclasses.replace(plan.config, trainer=plan.trainer)  # workers need not choose
-    run_course(Work(settled, store), course, engine, watch)
+        course = begin(plan, store, store.verify())
+    run_course(Work(plan.settled, store), course, engine, watch)
 
 
 def counted(plan: Plan, store: RunStore) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,11 @@ class Plan:
         with blame("trainer"):
             trainer = trainer_name(config.trainer, grid.shape(len(grid) - 1), task, "fused")
         return cls(config, task, grid, trainer)
+
+    @property
+    def settled(self) -> SearchConfig:
+        """The configuration with the trainer that was chosen, so that workers need not choose."""
+        return dataclasses.replace(self.config, trainer=self.trainer)
 
     @property
     def cells(self) -> list[str]:

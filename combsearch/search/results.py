@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ import pyarrow.compute as pc
 from combsearch.frontier import success_interval
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch
+from combsearch.store import RunStore
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,21 @@ def first_success(rows: pa.Table, target: float) -> int | None:
     """The fewest nonzeros of a success, or None."""
     good = successes(rows, target)
     return int(rows["nonzeros"].to_numpy()[good].min()) if good.any() else None
+
+
+def saved_success(
+    store: RunStore, target: float, files: Iterable[Path] | None = None
+) -> int | None:
+    """``first_success`` of a run whose ranks ascend in nonzeros; with ``files`` of these alone.
+
+    Nothing is read beyond the first success.
+
+    Raises:
+        CorruptDataError: a shard is damaged.
+    """
+    tables = store.pieces(["nonzeros", "accuracy", "status"], files=files)
+    found = (first_success(rows, target) for rows in tables)
+    return next((nonzeros for nonzeros in found if nonzeros is not None), None)
 
 
 def shape_results(rows: pa.Table, target: float) -> list[ShapeResult]:

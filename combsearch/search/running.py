@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from combsearch.errors import CombsearchError, RunMismatchError
+from combsearch.marks import Marks
 from combsearch.runfile import identity_digest
 from combsearch.search.course import Course
+from combsearch.shards import range_name
 from combsearch.store import Shard
 
 T = TypeVar("T")
+
+_HEAR_SECONDS = 1.0  # between two looks for what other processes have found
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ def run_course(
     course: Course,
     engine: Engine,
     watch: Callable[[Shard, Outcome], None],
+    marks: Marks | None = None,
 ) -> None:
     """Do what is missing, up to where ``course`` ends.
 
@@ -83,10 +89,14 @@ def run_course(
         course: learns of every shard before ``watch`` does.
         engine: where it runs.
         watch: called after every shard.
+        marks: of the run: shards that were given up and successes are marked there, and what
+            other processes have found ends this search too.
 
     Raises:
         CombsearchError: shards that count were given up; everything else is saved.
     """
+    notes = _Notes(course, marks)
+    notes.hear()
     if course.complete():
         return
     failed: list[tuple[Shard, str]] = []
@@ -94,9 +104,11 @@ def run_course(
         for shard, result in results:
             if isinstance(result, Failure):
                 failed.append((shard, result.reason))
-                continue
-            course.note(shard, result.successes)
-            watch(shard, result)
+                notes.failed(shard, result.reason)
+            else:
+                notes.saved(shard, result)
+                watch(shard, result)
+            notes.hear()
             if course.complete():
                 return  # what still runs does not count
     failed = [(shard, reason) for shard, reason in failed if shard.first < course.end]
@@ -107,3 +119,36 @@ def run_course(
             f" {shard.last - 1}: {reason}; all others are saved, so repeat the command with fewer"
             " --jobs or more memory"
         )
+
+
+class _Notes:
+    """What is written down of a search as it goes on, and what is heard of others."""
+
+    def __init__(self, course: Course, marks: Marks | None) -> None:
+        self._course, self._marks = course, marks
+        self._marked = {mark.shard for mark in marks.failures()} if marks else set()
+        self._heard = float("-inf")
+
+    def failed(self, shard: Shard, reason: str) -> None:
+        """A shard was given up."""
+        if self._marks is not None:
+            self._marks.fail(shard, reason)
+
+    def saved(self, shard: Shard, outcome: Outcome) -> None:
+        """A shard is saved; a success that ends the search is marked for other processes."""
+        before = self._course.found
+        self._course.note(shard, outcome.successes)
+        if self._marks is None:
+            return
+        if shard in self._marked:
+            self._marks.clear(shard)
+        if self._course.found is not None and self._course.found != before:
+            for file in (self._marks.root / "shards").glob(f"{range_name(shard)}*"):
+                self._marks.succeed(self._course.found, file)
+
+    def hear(self) -> None:
+        """Learn of successes of other processes; now and then, since that asks a file system."""
+        now = time.monotonic()
+        if self._marks is not None and now - self._heard > _HEAR_SECONDS:
+            self._heard = now
+            self._course.hear(self._marks.fewest())

@@ -1,9 +1,15 @@
-"""Threads that share a process and a device: what they load once, when they end, their time."""
+"""What engines tell the work that they run in a thread, through the thread itself.
+
+Threads may share a process and a device: what they load once, when they end, their time. And
+where a try ran out of memory, how much less to train at once in the next.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 
 LOADING = threading.Lock()
 """Held while a plan is loaded: threads that share a process share it."""
@@ -34,3 +40,24 @@ def give_way() -> None:
     stop = getattr(_thread, "stop", None)
     if stop is not None and stop.is_set():
         raise AbandonedError
+
+
+@contextlib.contextmanager
+def halved(times: int) -> Iterator[None]:
+    """The work that this thread does in here trains 2**times times fewer networks at once."""
+    before = halvings()
+    _thread.halvings = times
+    try:
+        yield
+    finally:
+        _thread.halvings = before
+
+
+def halvings() -> int:
+    """How often to halve the networks that are trained at once: tries that ran out of memory."""
+    return int(getattr(_thread, "halvings", 0))
+
+
+def fewer(networks: int) -> int:
+    """``networks`` that would be trained at once, halved as often as ``halvings`` says."""
+    return max(1, networks >> halvings())

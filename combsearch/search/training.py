@@ -23,7 +23,7 @@ from combsearch.search import devices
 from combsearch.search.plan import LANES, Plan, dense_nets
 from combsearch.search.results import successes
 from combsearch.search.running import Outcome, check_unchanged
-from combsearch.search.sharing import LOADING, clock, give_way
+from combsearch.search.sharing import LOADING, clock, fewer, give_way
 from combsearch.shards import range_name
 from combsearch.store import RunStore, Shard, rows_table
 from combsearch.trainers import Trainer, get_trainer
@@ -124,10 +124,14 @@ def train_shape(plan: Plan, rank: int) -> pa.Table:
 
 
 def _parts(plan: Plan, trainer: Trainer, rank: int) -> Iterator[range]:
-    """The restarts of a shape in ranges of whole blocks that fit the memory and fill a GPU."""
+    """The restarts of a shape in ranges that fit the memory and fill a GPU.
+
+    Whole blocks, which share their minibatches, unless memory has run out.
+    """
     shape, runs = plan.grid.shape(rank), plan.runs_per_shape
     room = devices.side_by_side(trainer, shape, _FLOATS, runs)
     step = RESTART_BLOCK * max(1, room // (RESTART_BLOCK * len(plan.cells)))
+    step = fewer(min(step, plan.config.restarts))
     for first in range(0, plan.config.restarts, step):
         yield range(first, min(first + step, plan.config.restarts))
 

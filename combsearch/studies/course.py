@@ -32,7 +32,17 @@ class RoundsCourse(Course):
 
     def todo(self) -> Iterator[Shard]:
         """The shards that may be trained now; asked again, those that became possible."""
-        return _Ready(self._shards, self._done, self._before)
+        return _Ready(self._shards, self._done, self._before, self._own)
+
+    def missing(self) -> list[list[Shard]]:
+        """What is to be trained; the rounds of one chain are one list."""
+        chains: dict[int, list[Shard]] = {}
+        first: dict[int, int] = {}  # of each place, where its chain begins
+        for place, (shard, before) in enumerate(zip(self._shards, self._before, strict=True)):
+            first[place] = first[int(before)] if before != NONE else place
+            if self._left[place]:
+                chains.setdefault(first[place], []).append(shard)
+        return list(chains.values())
 
 
 class _Ready(Iterator[Shard]):
@@ -43,9 +53,10 @@ class _Ready(Iterator[Shard]):
         shards: Sequence[Shard],
         done: npt.NDArray[np.bool_],
         before: npt.NDArray[np.int64],
+        own: npt.NDArray[np.bool_],
     ) -> None:
         self._shards, self._done, self._before = shards, done, before
-        self._given = np.array(done)
+        self._given = done | ~own
 
     def __next__(self) -> Shard:
         ready = (self._before == NONE) | self._done[self._before]

@@ -61,8 +61,10 @@ def published(
         table = pq.read_table(io.BytesIO(path.read_bytes()))
         about = json.loads((table.schema.metadata or {})[_KEY])
         if about["study"] != study or about["format"] != _FORMAT:
-            raise UsageError(f"{path} holds {about['study']} rows of format {about['format']}")
+            raise UsageError(f"it holds {about['study']} rows of format {about['format']}")
         return config_of(about), table.select(list(columns))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except KeyError as error:

@@ -21,11 +21,12 @@ from combsearch.pruning import Budget, weights_of
 from combsearch.registry import USERS_FAULT, fault_text
 from combsearch.runfile import identity_digest
 from combsearch.search.running import Outcome, check_unchanged
-from combsearch.search.sharing import LOADING, clock, give_way
+from combsearch.search.sharing import LOADING, clock, fewer, give_way
 from combsearch.search.training import committed, use_one_thread
 from combsearch.store import RunStore, Shard
 from combsearch.sweep.plan import Group, PrunePlan
 from combsearch.trainers import get_trainer
+from combsearch.trainers.memory import is_out_of_memory
 
 Integers = npt.NDArray[np.int64]
 
@@ -62,13 +63,33 @@ def _loaded_plan(config: PruneConfig, identity: str) -> PrunePlan:
 def train_shard(plan: PrunePlan, shard: Shard) -> pa.Table:
     """The rows of all ranks of a shard."""
     group = plan.group_of(shard.first)
-    return pa.concat_tables(_train(plan, group, ranks) for ranks in plan.shard_chunks(shard))
+    return pa.concat_tables(
+        _train(plan, group, ranks) for chunk in plan.shard_chunks(shard) for ranks in _fewer(chunk)
+    )
+
+
+def _fewer(ranks: range) -> list[range]:
+    """The ranks of a chunk in pieces, smaller ones where memory has run out."""
+    size = fewer(len(ranks))
+    return [ranks[first : first + size] for first in range(0, len(ranks), size)]
+
+
+def _parts(plan: PrunePlan, group: Group, ranks: int) -> Iterator[slice]:
+    """The runs of a rank that are trained at once with those of so many ranks.
+
+    Where memory has run out and ranks are too few to be halved any more, parts are.
+    """
+    for part in plan.parts(group):
+        runs = part.stop - part.start
+        size = runs if ranks > 1 else fewer(runs)
+        for first in range(part.start, part.stop, size):
+            yield slice(first, min(first + size, part.stop))
 
 
 def _train(plan: PrunePlan, group: Group, ranks: range) -> pa.Table:
     """The rows of some ranks of a group, trained together or, where they are large, in parts."""
     parts = []
-    for part in plan.parts(group):
+    for part in _parts(plan, group, len(ranks)):
         give_way()
         dense, keys = plan.dense_nets(group)
         place = np.arange(plan.runs_per_rank)[part]
@@ -143,11 +164,11 @@ def pruned_nets(method: str, dense: NetBatch, budget: Budget) -> NetBatch:
     try:
         nets = get_pruner(method).prune(dense, budget)
     except MemoryError:
-        raise  # the engine tries the shard again
+        raise  # the engine tries the shard again, and so where torch says it
     except CombsearchError as error:
         raise UsageError(f"{_what(method, dense)} failed: {error}") from error
     except USERS_FAULT as error:
-        if ":" not in method:
+        if ":" not in method or is_out_of_memory(error):
             raise
         raise UsageError(f"{_what(method, dense)} failed: {fault_text(error)}") from error
     nets = _checked_kind(method, nets, dense)

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -152,9 +153,13 @@ class Kept:
         image = self.compiler.cubin(source, arch)
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:
-                file.write(image)
-            os.replace(file.name, path)
+            # With the permissions of any file, so that others who share the folder can read it.
+            aside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}.tmp")
+            with contextlib.ExitStack() as stack:
+                stack.callback(aside.unlink, missing_ok=True)
+                with aside.open("xb") as file:
+                    file.write(image)
+                os.replace(aside, path)
         return image
 
 

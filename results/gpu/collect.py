@@ -27,11 +27,12 @@ from launches import DIVERGED, STATUSES, Rows, at_start
 from pieces import Done, decode, files, of_job
 from tally import write_tally
 
-from combsearch.commands.mask_report import course_saved, make_report, report_text
+from combsearch.commands.mask_report import make_report, report_text
 from combsearch.commands.mask_search import begin
 from combsearch.errors import CombsearchError, CorruptDataError, RunMismatchError, UsageError
 from combsearch.nets import flat_arrays
 from combsearch.search.mask_plan import MaskPlan
+from combsearch.search.tally import tally_of
 from combsearch.store import RunStore, Shard, rows_table, write_json
 from combsearch.trainers import get_trainer
 
@@ -88,8 +89,7 @@ def collect(job: Job, folders: Sequence[Path], run: Path, check: int) -> dict[st
             for shard in _shards(piece.done):
                 store.write(shard, _table(job, piece, shard))
     course = begin(plan, store)
-    rows = store.read(last=course.end)
-    report = make_report(plan, rows, course_saved(plan, store, course.end), run)
+    report = make_report(plan, tally_of(plan, store, course.end), run)
     report |= _summary(own, checked, round(time.monotonic() - began, 1))
     write_json(run / "summary.json", report)
     write_tally(job, plan, [(piece.done, piece.rows) for piece in pieces], run)

@@ -72,7 +72,7 @@ class Reference:
     @classmethod
     def read(cls, path: Path = PATH) -> Reference:
         """The inverse of ``write``."""
-        with np.load(path) as file:
+        with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return cls(arrays, json.loads(arrays.pop("about").tobytes()))
 

@@ -189,7 +189,15 @@ class LevelsCourse(RoundsCourse):
 
     def todo(self) -> Iterator[Shard]:
         """The shards that may be trained now; asked again, those that became possible."""
-        return _Ready(self._shards, self._done, self._number, self._free)
+        return _Ready(self._shards, self._done, self._number, self._free, self._own)
+
+    def missing(self) -> list[list[Shard]]:
+        """What is to be trained: levels that wait for others are one list."""
+        places = np.flatnonzero(self._left).tolist()
+        if self._free[self._number[places]].all():
+            return [[self._shards[place]] for place in places]
+        # What waits needs all earlier levels: together they are one piece of work.
+        return [[self._shards[place] for place in places]]
 
 
 class _Ready(Iterator[Shard]):
@@ -201,9 +209,10 @@ class _Ready(Iterator[Shard]):
         done: npt.NDArray[np.bool_],
         number: npt.NDArray[np.int64],
         free: npt.NDArray[np.bool_],
+        own: npt.NDArray[np.bool_],
     ) -> None:
         self._shards, self._done, self._number, self._free = shards, done, number, free
-        self._given = np.array(done)
+        self._given = done | ~own
 
     def __next__(self) -> Shard:
         left = np.flatnonzero(~self._given)

@@ -206,7 +206,8 @@ def _different(x: npt.NDArray[Any]) -> _Points:
     seen: dict[bytes, int] = {}
     largest = 0.0
     for at in range(0, len(x), _TILE):
-        with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinite
+        # A long double beyond float64 becomes infinite; there are NaNs that complain when cast.
+        with np.errstate(over="ignore", invalid="ignore"):
             block = x[at : at + _TILE].astype(np.float64) + 0.0  # -0.0 becomes 0.0
         finite = np.isfinite(block)
         if not finite.all():

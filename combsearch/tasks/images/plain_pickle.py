@@ -17,6 +17,7 @@ The instructions are those of Python's ``pickletools``, protocols 0 to 5.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -39,11 +40,13 @@ def plain_pickle(data: bytes) -> Any:
     """
     machine, at = _Machine(), 0
     try:
-        for step, (code, argument, position) in enumerate(pickletools.genops(data)):
-            at = position or 0
-            if step >= MOST_STEPS:
-                raise ValueError(f"more than {MOST_STEPS:,} instructions")
-            machine.do(code.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of escapes in damaged text
+            for step, (code, argument, position) in enumerate(pickletools.genops(data)):
+                at = position or 0
+                if step >= MOST_STEPS:
+                    raise ValueError(f"more than {MOST_STEPS:,} instructions")
+                machine.do(code.name, argument)
         return machine.result()
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
