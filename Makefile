@@ -41,6 +41,7 @@ soak: $(DEV)
 		echo "nice -n 10 $(BIN)/python tests/soak/$$name.py $(ARGS)"; \
 		nice -n 10 $(BIN)/python "tests/soak/$$name.py" $(ARGS) || exit; \
 	done
+	@$(BIN)/python tests/soak/table.py
 
 # Half an hour. It installs nothing, and says in a line where there is no SLURM to be had.
 soak-slurm: $(DEV)

@@ -244,9 +244,10 @@ def merged(shards: Iterable[Shard]) -> list[Shard]:
     return union
 
 
-def touches(shard: Shard, ranges: Iterable[Shard]) -> bool:
-    """Whether ``shard`` has a rank in common with one of ``ranges``."""
-    return any(shard.first < one.last and one.first < shard.last for one in ranges)
+def touches(shard: Shard, ranges: Sequence[Shard]) -> bool:
+    """Whether ``shard`` has a rank in common with one of ``ranges``, which are as ``merged``."""
+    place = bisect.bisect_right(ranges, shard.first, key=lambda one: one.last)
+    return place < len(ranges) and ranges[place].first < shard.last
 
 
 def _in_file(columns: Sequence[str], whole: bool, kind: RowKind) -> list[str] | None:

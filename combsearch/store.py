@@ -47,6 +47,7 @@ from combsearch.shards import (
     highest,
     is_of_other_run,
     list_shards,
+    merged,
     open_shard,
     owned,
     parse_name,
@@ -220,7 +221,8 @@ class RunStore:
         """
         files, foreign = list_shards(self.root / "shards")
         if within is not None:
-            files = [file for file in files if touches(file.shard, within)]
+            ranges = merged(sorted(within))
+            files = [file for file in files if touches(file.shard, ranges)]
         facts = self._facts()
         checks = _in_threads(lambda file: _sound_or_reason(file, facts), files)
         found = list(zip(files, checks, strict=True))
@@ -328,6 +330,9 @@ class RunStore:
 
     def _set_aside(self, file: ShardFile, reason: str) -> str:
         """Move a damaged file to quarantine; the reason, with a note where it had to stay."""
+        # Another process may have moved it and computed it again, under the same name.
+        if not isinstance(_sound_or_reason(file, self._facts()), str):
+            return reason
         folder = self.root / "quarantine"
         try:
             folder.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ last ones, jobs' among them, are found and ended.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -222,11 +223,13 @@ class Cluster:
         for name, daemon in self.daemons.items():
             if name != "munged":
                 daemon.kill()
-        while mine := self.processes():
-            _signal(mine, signal.SIGKILL)
-            time.sleep(0.05)
-            for daemon in self.daemons.values():
-                daemon.poll()  # so that it is no zombie
+        self.wait(self._ended, "end of all processes", 60)
+
+    def _ended(self) -> bool:
+        """Whether all have ended; those that have not are killed."""
+        for daemon in self.daemons.values():
+            daemon.poll()  # so that it is no zombie
+        return send(self.processes(), signal.SIGKILL) == 0
 
     def processes(self, variable: str = "") -> list[int]:
         """Every live process of this cluster, daemons and jobs; those with some text in theirs.
@@ -234,7 +237,8 @@ class Cluster:
         Args:
             variable: beginning of a variable and its value, such as ``SLURMD_NODENAME=n1``.
         """
-        marks = [f"{self.folder}/bin:".encode(), f"\0{variable}".encode()]
+        # A job has both PATH and SLURM_CONF from us, the daemon that watches it the latter alone.
+        marks = [f"{self.folder}/".encode(), f"\0{variable}".encode()]
         found = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
         known = {pid: _environment(pid) for pid in found if pid != os.getpid()}
         return [pid for pid, text in known.items() if all(mark in text for mark in marks)]
@@ -269,12 +273,14 @@ def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def _signal(processes: Iterable[int], number: signal.Signals) -> None:
+def send(processes: Iterable[int], number: signal.Signals) -> int:
+    """A signal to processes; how many were still there."""
+    sent = 0
     for pid in processes:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            continue
+            sent += 1
+    return sent
 
 
 def _environment(pid: int) -> bytes:

@@ -6,23 +6,20 @@ checks what is to be seen at once, and notes what it did among the facts of the 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
 import re
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from slurm_cluster import NODES, Cluster
+from slurm_cluster import NODES, Cluster, send
 from slurm_trial import PATIENCE_S, Fault, Site, Trial
 
 
 def nothing(site: Site, trial: Trial) -> None:
     """No fault: one submission is enough."""
-    trial.settle()
-    assert trial.reported()
+    trial.check_reported()
 
 
 ODD = '$(touch x) %a "q"'
@@ -36,7 +33,7 @@ def odd_name(site: Site, trial: Trial) -> None:
     said = (cluster.variables(pid) for pid in trial.training())
     gpus = [(v["SLURMD_NODENAME"], v["CUDA_VISIBLE_DEVICES"]) for v in said if v]
     assert len(set(gpus)) == len(gpus) <= 2, gpus
-    trial.settle()
+    trial.check_reported()
     assert not (site.folder / "x").exists() and not (trial.run / "x").exists()
     logs = [log.name for log in (trial.run / "slurm" / "1" / "logs").iterdir()]
     assert len(logs) == trial.elements[0] + 1, logs
@@ -52,14 +49,8 @@ def requeue(site: Site, trial: Trial) -> None:
         for job in running:
             site.cluster.run("scontrol", "requeue", job, check=False)  # it may just have ended
         hit += len(running)
-    _report_waits(trial)
+    trial.check_reported()
     trial.facts["elements_requeued"] = hit
-
-
-def _report_waits(trial: Trial) -> None:
-    """The job that reports waits for elements that are queued again."""
-    trial.settle()
-    assert trial.reported()
 
 
 def cancel(site: Site, trial: Trial) -> None:
@@ -88,7 +79,7 @@ def preempt(site: Site, trial: Trial) -> None:
     ).strip()  # fmt: skip
     site.cluster.wait(lambda: urgent in site.cluster.jobs("RUNNING"), "urgent job", PATIENCE_S)
     assert not trial.running()
-    _report_waits(trial)
+    trial.check_reported()
     trial.facts["elements_preempted"] = len(running)
 
 
@@ -109,18 +100,16 @@ def kill_slurmd(site: Site, trial: Trial) -> None:
 
 def _lose_node(site: Site, trial: Trial) -> None:
     cluster = site.cluster
-    cluster.wait(lambda: any(map(trial.training, NODES)), "element", PATIENCE_S)
-    node = next(node for node in NODES if trial.training(node))
-    orphans = trial.training(node)
-    send(orphans, signal.SIGSTOP)
+    orphan = next(iter(trial.put_to_sleep(1).values()))
+    node = cluster.variables(orphan)["SLURMD_NODENAME"]
+    known = trial.training()
     try:
         cluster.kill(node)
         cluster.wait(lambda: cluster.states()[node].startswith("down"), "lost node", 90)
-        before = trial.requeues()
-        assert before, "the elements of a lost node are queued again"
-        cluster.wait(lambda: set(trial.training()) - set(orphans), "element elsewhere", 90)
+        assert trial.requeues(), "the elements of a lost node are queued again"
+        cluster.wait(lambda: set(trial.training()) - set(known), "element elsewhere", 90)
     finally:
-        trial.facts["elements_orphaned"] = send(orphans, signal.SIGCONT)
+        trial.facts["elements_orphaned"] = send(trial.training(node), signal.SIGCONT)
     time.sleep(4)
     cluster.start(node)
 
@@ -153,18 +142,16 @@ def walltime(site: Site, trial: Trial) -> None:
 
     The elements sleep until they have been told, so that none ends before.
     """
-    trial.started()
-    asleep = trial.training()
-    send(asleep, signal.SIGSTOP)
+    asleep = trial.put_to_sleep(2).values()
     try:
         for job in trial.running():
             site.cluster.run("scontrol", "update", f"job={job}", "TimeLimit=2", check=False)
         site.cluster.wait(lambda: all(map(_is_told, asleep)), "word of the walltime's end", 150)
     finally:
         send(asleep, signal.SIGCONT)
-    trial.settle()
+    trial.check_reported()
     requeued = list((trial.run / "slurm" / "1" / "requeued").iterdir())
-    assert requeued and trial.reported()
+    assert requeued
     trial.facts["elements_that_requeued_themselves"] = len(requeued)
 
 
@@ -251,16 +238,6 @@ FAULTS: dict[str, Fault] = {
     "walltime": walltime,
     "kill": kill_elements,
 }
-
-
-def send(processes: Sequence[int], number: signal.Signals) -> int:
-    """A signal to processes; how many were still there."""
-    sent = 0
-    for pid in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-            sent += 1
-    return sent
 
 
 def _is_told(pid: int) -> bool:

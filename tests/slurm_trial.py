@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from searching import combsearch, finish
-from slurm_cluster import Cluster
+from slurm_cluster import Cluster, send
 from soaking import TASK, Finished, as_process, check_sound, rows_digest, shard_names
 
 SEARCH: tuple[str, ...] = (
     "phase2", f"--task={TASK}", "--shape=5,2", "--all", "--target=1.0", "--batch-size=16",
-    "--restarts=100", "--epochs=1000", "--cells=0.05:cosine", "--trainer=fused",
+    "--restarts=60", "--epochs=1000", "--cells=0.05:cosine", "--trainer=fused",
 )  # fmt: skip
-"""A quarter of a minute of a core in 11 shards."""
+"""Ten seconds of a core in 11 shards."""
 
-PATIENCE_S = 400.0
+PATIENCE_S = 300.0
 _MOST_SUBMISSIONS = 6  # until nothing is missing
 
 
@@ -130,6 +131,23 @@ class Trial:
         mine = self.site.cluster.processes(f"SLURMD_NODENAME={node}")
         return [pid for pid in mine if f"--run={self.name}" in _words_of(pid)]
 
+    def put_to_sleep(self, count: int) -> dict[str, int]:
+        """Stop so many processes that train while they do; element, as ``12_3`` -> process."""
+        stopped: dict[str, int] = {}
+
+        def reached() -> bool:
+            awake = [pid for pid in self.training() if pid not in stopped.values()]
+            for pid in awake[: count - len(stopped)]:
+                if send([pid], signal.SIGSTOP):
+                    found = self.site.cluster.variables(pid)
+                    stopped[f"{found['SLURM_ARRAY_JOB_ID']}_{found['SLURM_ARRAY_TASK_ID']}"] = pid
+            for element in [element for element, pid in stopped.items() if not _is_there(pid)]:
+                del stopped[element]  # it was just ending
+            return len(stopped) >= count
+
+        self.site.cluster.wait(reached, f"{count} elements that train", PATIENCE_S)
+        return stopped
+
     def missing(self) -> int:
         """Shards that are not saved."""
         return self.site.shards - len(shard_names(self.run))
@@ -141,6 +159,12 @@ class Trial:
             return False
         assert json.loads(summary.read_text())["digest"] == self.site.digest
         return True
+
+    def check_reported(self) -> None:
+        """The queue empties, and the report was made: it waited for elements queued again."""
+        self.settle()
+        logs = (self.run / "slurm").glob("*/logs/report-*.log")
+        assert self.reported(), [log.read_text()[-2000:] for log in logs]
 
     def requeues(self) -> int:
         """How often SLURM started an element again."""
@@ -173,6 +197,14 @@ def endure(site: Site, name: str, fault: Fault, *options: str) -> dict[str, Any]
         "reported_by_the_last_job": reported,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _is_there(pid: int) -> bool:
+    """Whether a process has not ended, zombies not counted."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _words_of(pid: int) -> list[str]:

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from searching import combsearch, finish, write_task
+from searching import finish, python, write_task
 
 from combsearch import __version__, cli
 from combsearch.commands.provenance import commit, processor
@@ -75,16 +76,23 @@ Call = Callable[..., Finished]
 """``call(*words, cwd=folder)`` runs one command to its end."""
 
 
+def started(*words: str, cwd: Path) -> subprocess.Popen[str]:
+    """A command as a user starts it: with warnings as errors what is killed while it imports, or
+    what joblib runs to clean up, says more than anyone will see.
+    """
+    return python("-m", "combsearch", *words, cwd=cwd)
+
+
 def as_process(*words: str, cwd: Path, timeout: float = 300) -> Finished:
     """A command as a process of its own, as a user runs it."""
-    started = time.monotonic()
-    code, out, err = finish(combsearch(*words, cwd=cwd), timeout)
-    return Finished(code, out, err, time.monotonic() - started)
+    begun = time.monotonic()
+    code, out, err = finish(started(*words, cwd=cwd), timeout)
+    return Finished(code, out, err, time.monotonic() - begun)
 
 
 def in_process(*words: str, cwd: Path) -> Finished:
     """The same here, without the seconds that Python takes to start."""
-    before, started = Path.cwd(), time.monotonic()
+    before, begun = Path.cwd(), time.monotonic()
     out, err = io.StringIO(), io.StringIO()
     os.chdir(cwd)
     try:
@@ -92,7 +100,7 @@ def in_process(*words: str, cwd: Path) -> Finished:
             code = cli.main(words)
     finally:
         os.chdir(before)
-    return Finished(code, out.getvalue(), err.getvalue(), time.monotonic() - started)
+    return Finished(code, out.getvalue(), err.getvalue(), time.monotonic() - begun)
 
 
 def prepare(folder: Path) -> Path:
@@ -158,10 +166,10 @@ def soak(script: str, count: int, run: Callable[[Path, int, Callable[[str], None
     default = Path(script).resolve().parents[2] / "results" / "reliability" / f"{name}.json"
     parser.add_argument("-o", "--output", type=Path, default=default)
     given = parser.parse_args()
-    made, started = made_with([f"{name}.py", f"--count={given.count}"]), time.monotonic()
+    made, begun = made_with([f"{name}.py", f"--count={given.count}"]), time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"combsearch-{name}-") as folder:
         figures = run(prepare(Path(folder)), given.count, _say)
-    seconds = round(time.monotonic() - started, 1)
+    seconds = round(time.monotonic() - begun, 1)
     report = {"made_with": made, "count": given.count, "seconds": seconds, **figures}
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=2) + "\n")

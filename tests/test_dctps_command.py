@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from searching import combsearch, finish, gone, tree
 
 from combsearch import cli
 from combsearch.commands import study_dctps_estimate
 from combsearch.dctps_rows import DCTPS_ROWS, SHOWN
-from combsearch.errors import CorruptDataError
+from combsearch.errors import CorruptDataError, UsageError
 from combsearch.nets import NetBatch
 from combsearch.store import RunStore, digest
 from combsearch.studies.dctps.config import DctpsConfig, settings_of
@@ -201,6 +202,11 @@ def test_published_rows_are_those_of_the_run(where: Path, tmp_path: Path, capsys
     assert config.network == "6,4" and config.methods[0] == "dctps+epl"
     assert "must end in .parquet" in error(capsys, "export", str(where / "whole"), "-o", "x.csv")
     content = path.read_bytes()
+    table = pq.read_table(path)
+    about = table.schema.metadata[b"combsearch"].replace(b"densities", b"densitees")
+    pq.write_table(table.replace_schema_metadata({b"combsearch": about}), path)
+    with pytest.raises(UsageError, match=r"rows\.parquet: unknown DctpsConfig field .densitees."):
+        published(path)
     path.write_bytes(content[:-20])
     with pytest.raises(CorruptDataError, match="is damaged or no Parquet file"):
         published(path)

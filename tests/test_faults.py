@@ -5,10 +5,11 @@ Rows that stand elsewhere are in the table of ``results/reliability/README.md``.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from soak import damage, full_disk, fuzz, kills, refusals
+from soak import damage, full_disk, fuzz, kills, refusals, table
 from soaking import QUICK, in_process, prepare
 
 SEARCH = {"phase2": QUICK}
@@ -23,6 +24,15 @@ def folder(tmp_path: Path) -> Path:
 def test_a_killed_run_goes_on_to_the_same_digest(folder: Path) -> None:
     found = kills.kill_soak(folder, 1, searches=SEARCH, seed=SEED, call=in_process)
     assert (found["kills"], found["while"]) == (1, {"write": 1})
+
+
+def test_a_run_killed_before_its_first_folder_can_be_looked_at(folder: Path) -> None:
+    words = (*QUICK, "--run=r", "--jobs=1")
+    whole = in_process(*words, cwd=folder).report
+    shutil.rmtree(folder / "runs" / "r" / "shards")
+    assert in_process("status", "r", "--json", cwd=folder).report["finished"] is False
+    assert in_process("verify", "r", "--json", cwd=folder).report["valid"] == 0
+    assert in_process(*words, cwd=folder).report["digest"] == whole["digest"]
 
 
 def test_damaged_shards_are_found_and_they_alone_are_computed_again(folder: Path) -> None:
@@ -56,3 +66,11 @@ def test_fuzzed_files_give_a_clear_error_each(
     found = fuzz.try_cases(fuzz.good_files(folder), cases)
     assert [one for one in found if one.wrong] == []
     assert sum(one.code != 0 for one in found) > len(found) / 2
+
+
+def test_the_table_has_the_figures_of_the_reports(root: Path) -> None:
+    """``python tests/soak/table.py`` makes it."""
+    text = (root / "results" / "reliability" / "README.md").read_text()
+    assert table.renewed(text) == text
+    names = [word.strip() for row in table.ROWS for word in row.tests.split(",")]
+    assert all((root / "tests" / f"{name.split()[0]}.py").exists() for name in names)

@@ -72,6 +72,10 @@ def test_a_bytearray_of_protocol_5_comes_out() -> None:
     assert plain_pickle(pickle.dumps(bytearray(b"ab"), 5)) == b"ab"
 
 
+def test_an_escape_that_is_none_is_taken_as_it_is_and_nothing_is_said() -> None:
+    assert plain_pickle(b"S'\\d'\n.") == "\\d"
+
+
 def test_bytes_of_protocol_2_come_out() -> None:
     assert plain_pickle(pickle.dumps([b"\x80a"], 2)) == [b"\x80a"]
 

@@ -38,7 +38,7 @@ def course(done: tuple[int, ...] = (), **options: Any) -> Course:
 def test_a_course_keeps_to_its_ranks() -> None:
     one = course(done=(1,))
     assert one.missing() == [[SHARDS[k]] for k in (0, 2, 3, 4, 5)] and len(one) == 6
-    one.keep_to([Shard(2, 9), Shard(10, 12)])  # 8:10 is not wholly inside
+    one.keep_to([Shard(10, 99), Shard(2, 5), Shard(4, 8)])
     assert [shard for [shard] in one.missing()] == [SHARDS[k] for k in (2, 3, 5)]
     assert list(one.todo()) == [SHARDS[k] for k in (2, 3, 5)]
     assert (one.nonzeros, one.level, one.levels) == (6, 2, 4)
@@ -52,7 +52,10 @@ def test_a_course_keeps_to_its_ranks() -> None:
 
 def test_ranks_without_a_whole_shard_are_refused() -> None:
     with pytest.raises(UsageError, match=r"no shard lies inside.* 0:2, 2:4, 4:6 and so on"):
-        course().keep_to([Shard(1, 3)])
+        course().keep_to([Shard(12, 13)])
+    for ranks, cut in (((1, 4), "0:2"), ((2, 9), "8:10"), ((1, 2), "0:2")):
+        with pytest.raises(UsageError, match=rf"cut through {cut}, a shard.* 0:2, 2:4, 4:6 and so"):
+            course().keep_to([Shard(*ranks), Shard(10, 12)])  # else nobody trained that one
 
 
 def test_a_course_hears_of_a_success_elsewhere() -> None:
@@ -124,7 +127,7 @@ def test_parts_in_any_order_make_the_whole_run(
     smaller_shards(monkeypatch)
     open_search = searches(tmp_path)[name]
     given: dict[str, Any] = {"runs": str(tmp_path), "jobs": 1, "figures": False}
-    run_search(open_search, Options(run="whole", **given))
+    whole = run_search(open_search, Options(run="whole", **given))
     # Jobs of a cluster are made of what is missing, and end in any order.
     begun = begin(open_search(), tmp_path / "parts")
     chains = begun.course.missing()
@@ -137,10 +140,36 @@ def test_parts_in_any_order_make_the_whole_run(
         assert part["ranks"] == ranks and part["trained_now"] > 0
         again = run_search(open_search, Options(run="parts", ranks=ranks, **given))
         assert again["trained_now"] == 0
-    report = run_search(open_search, Options(run="parts", train=False, **given))
-    assert report["trained_now"] == 0
+    for _ in range(2):
+        report = run_search(open_search, Options(run="parts", train=False, **given))
+        assert report["trained_now"] == 0
+        [session] = report["sessions"]  # what trained it, not what reports
+        assert (session["parts"], session["trained"]) == (len(chains), whole["trained_now"])
+        assert session["made_with"] == report["made_with"] == whole["made_with"]
     rows = [RunStore.attach(tmp_path / run).read() for run in ("whole", "parts")]
     assert digest(rows[0], begun.store.kind) == digest(rows[1], begun.store.kind)
+
+
+def test_what_other_parts_have_halfway_stays(tmp_path: Path) -> None:
+    open_search = searches(tmp_path)["study pqi"]
+    chains = begin(open_search(), tmp_path / "run").course.missing()
+    halfway = tmp_path / "run" / "halfway" / "other-1.npz"
+    halfway.parent.mkdir()
+    halfway.write_bytes(b"of a job that runs now")
+    for chain in chains:
+        assert halfway.exists()
+        ranks = ",".join(f"{shard.first}:{shard.last}" for shard in chain)
+        given = Options(run="run", runs=str(tmp_path), jobs=1, ranks=ranks)
+        run_search(open_search, given)
+    run_search(open_search, Options(run="run", runs=str(tmp_path), train=False, figures=False))
+    assert not halfway.exists()  # all is saved
+
+
+def test_a_report_alone_makes_no_run(tmp_path: Path) -> None:
+    open_search = searches(tmp_path)["phase1"]
+    with pytest.raises(UsageError, match=r"no run in .*typo"):
+        run_search(open_search, Options(run="typo", runs=str(tmp_path), train=False))
+    assert not (tmp_path / "typo").exists()
 
 
 def smaller_shards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from combsearch.errors import UsageError
-from combsearch.shards import Shard, ShardFile, list_shards, owned, parse_name, uncovered
+from combsearch.shards import (
+    Shard,
+    ShardFile,
+    list_shards,
+    merged,
+    owned,
+    parse_name,
+    touches,
+    uncovered,
+)
 
 SHARD = st.tuples(st.integers(0, 30), st.integers(1, 12)).map(lambda p: Shard(p[0], p[0] + p[1]))
 SHA = "0123456789abcdef" * 4
@@ -25,6 +34,13 @@ def test_a_shard_is_uncovered_when_a_rank_of_it_is_in_no_file(
     ranks = {rank for shard in present for rank in range(shard.first, shard.last)}
     expected = [s for s in wanted if not set(range(s.first, s.last)) <= ranks]
     assert uncovered(wanted, sorted(present)) == expected
+
+
+@given(SHARD, st.lists(SHARD, max_size=8))
+def test_a_shard_touches_ranges_that_hold_a_rank_of_it(shard: Shard, ranges: list[Shard]) -> None:
+    ranks = {rank for one in ranges for rank in range(one.first, one.last)}
+    expected = not ranks.isdisjoint(range(shard.first, shard.last))
+    assert touches(shard, merged(sorted(ranges))) == expected
 
 
 @given(st.lists(SHARD, max_size=8), st.integers(0, 40), st.integers(0, 40))

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_cluster import Cluster
-from slurm_faults import ODD, send
+from slurm_cluster import Cluster, send
+from slurm_faults import ODD
 from slurm_programs import CLIENTS, DAEMONS, NoSlurm, Programs, find_programs, unpack_programs
 from slurm_trial import SEARCH, Site, Trial, endure, undisturbed
 from soaking import prepare
 
 pytestmark = pytest.mark.slow
 
-QUICK = tuple(word.replace("--restarts=100", "--restarts=10") for word in SEARCH)
+QUICK = tuple(word.replace("--restarts=60", "--restarts=10") for word in SEARCH)
 
 
 @pytest.fixture
@@ -40,19 +41,20 @@ def disturb(site: Site, trial: Trial) -> None:
     They sleep meanwhile, so that none ends too early to be disturbed.
     """
     cluster = site.cluster
-    cluster.wait(lambda: len(trial.training()) >= 2, "two elements", 60)
-    asleep = {cluster.variables(pid)["SLURM_ARRAY_TASK_ID"]: pid for pid in trial.training()}
-    send(list(asleep.values()), signal.SIGSTOP)
+    asleep = trial.put_to_sleep(2)
+    time.sleep(6)  # the controller saves its state late, and ends elements that it has forgotten
     cluster.kill("slurmctld")
     cluster.start("slurmctld")
     cluster.wait(cluster.states, "controller", 60)
     killed, requeued = sorted(asleep)[:2]
     send([asleep[killed]], signal.SIGKILL)
-    failed = trial.run / "slurm" / "1" / "failed" / killed
+    job, _, index = killed.partition("_")
+    element = trial.jobs.index(job) * cluster.array + int(index)
+    failed = trial.run / "slurm" / "1" / "failed" / str(element)
     cluster.wait(failed.exists, "note of the element that was killed", 30)
     assert "code 137" in failed.read_text()
-    cluster.run("scontrol", "requeue", f"{trial.jobs[0]}_{requeued}")
-    send(list(asleep.values()), signal.SIGCONT)
+    cluster.run("scontrol", "requeue", requeued)
+    send(asleep.values(), signal.SIGCONT)
 
 
 def test_a_disturbed_array_has_the_rows_of_a_local_run(cluster: Cluster, tmp_path: Path) -> None:

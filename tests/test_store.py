@@ -197,6 +197,14 @@ def test_a_shard_that_is_there_stays_unless_it_is_damaged(tmp_path: Path) -> Non
     assert set(store.read(["seconds"])["seconds"].to_pylist()) == {2.0}
 
 
+def test_a_shard_that_another_process_has_mended_meanwhile_stays(tmp_path: Path) -> None:
+    store = RunStore.open(tmp_path, IDENTITY)
+    path = store.write(Shard(0, 10), make_rows(0, 10))
+    [file] = store._files()  # seen damaged a moment ago, then computed again by another
+    store._set_aside(file, "its sha256 is not the one in its name")
+    assert path.exists() and not (store.root / "quarantine").exists()
+
+
 # ---- identity ------------------------------------------------------------------------
 
 

@@ -338,6 +338,9 @@ def test_a_descent_is_one_element(cluster: FakeSlurm, capsys: Capture) -> None:
     assert submit(capsys, *words)["elements"] == 0
     end(cluster)
     assert submit(capsys, *words)["elements"] == 1
+    end(cluster)
+    assert cli.main([*words, "--no-figures", "--jobs=1"]) == 0  # the same run, finished here
+    assert submit(capsys, *words)["elements"] == 0
 
 
 # What is refused ---------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from combsearch.shards import Shard, uncovered
 from combsearch.store import RunStore
 
 _SHOWN = 10
+_PATIENCE_SECONDS = 10.0  # for the queue: the rest of a status needs the run folder alone
 _CODES = {
     2: "refused",
     3: "the run folder belongs to another run",
@@ -86,7 +87,7 @@ def _queue(earlier: list[Submission]) -> dict[slurm.Element, str] | None:
     if not jobs:
         return None
     try:
-        return slurm.queued(jobs)
+        return slurm.queued(jobs, _PATIENCE_SECONDS)
     except CombsearchError:
         return None
 

@@ -6,20 +6,24 @@ import contextlib
 import json
 import math
 import os
+import secrets
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from combsearch import durable
 from combsearch.engines import SHARING, cores
 from combsearch.progress import Progress, Rate, duration
 from combsearch.search import devices
 from combsearch.search.course import Course
 from combsearch.search.running import Outcome
-from combsearch.shards import touches
+from combsearch.shards import merged, touches
 from combsearch.store import RunStore, Shard, Verification
 from combsearch.trainers import get_trainer
+
+_PARTS = "sessions"  # folder of a run: a note each command that trained some of its ranks
 
 
 def log(text: str) -> None:
@@ -93,21 +97,53 @@ def sound_shards(
     found = checked(store, quarantine, within)
     if within is None:
         return found.valid
-    return found.valid + [shard for shard in store.saved() if not touches(shard, within)]
+    ranges = merged(sorted(within))
+    return found.valid + [shard for shard in store.saved() if not touches(shard, ranges)]
 
 
 def sessions(folder: Path, report: dict[str, Any], made_with: dict[str, Any]) -> list[Any]:
     """The commands that trained something for this run, this one last, and what each ran on."""
+    parts = _part_sessions(folder)
     try:
-        earlier = json.loads((folder / "summary.json").read_bytes()).get("sessions", [])
-    except (OSError, ValueError, AttributeError):
-        earlier = []
+        saved = json.loads((folder / "summary.json").read_bytes()).get("sessions", [])
+        # Parts are counted anew; one that only reported is of interest where no other is known.
+        earlier = [s for s in saved if "parts" not in s and (s["trained"] or not parts)] + parts
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        earlier = parts
     if earlier and not report["trained_now"]:
-        return list(earlier)
+        return earlier
     return [
         *earlier,
         {"trained": report["trained_now"], "seconds": report["seconds"], "made_with": made_with},
     ]
+
+
+def note_part(
+    folder: Path, ranks: str, trained: int, seconds: float, made_with: dict[str, Any]
+) -> None:
+    """Write down what a command ran on that trained some ranks, for the one that reports."""
+    durable.make_folder(folder / _PARTS)
+    name = f"{secrets.token_hex(8)}.json"  # many may end at once
+    note = {"ranks": ranks, "trained": trained, "seconds": seconds, "made_with": made_with}
+    durable.write_json(folder / _PARTS / name, note)
+
+
+def _part_sessions(folder: Path) -> list[dict[str, Any]]:
+    """What trained parts of a run, those alike taken together; what cannot be read is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((folder / _PARTS).glob("*.json")):
+        try:
+            note = json.loads(path.read_bytes())
+            trained, seconds = int(note["trained"]), float(note["seconds"])
+            made_with = note["made_with"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        alike = {"parts": 0, "trained": 0, "seconds": 0.0, "made_with": made_with}
+        one = found.setdefault(json.dumps(made_with, sort_keys=True), alike)
+        one["parts"] += 1
+        one["trained"] += trained
+        one["seconds"] = round(one["seconds"] + seconds, 3)
+    return list(found.values())
 
 
 def trained_on(folder: Path) -> list[str]:
@@ -123,8 +159,9 @@ def trained_on(folder: Path) -> list[str]:
 
 def seconds_since(store: RunStore) -> float | None:
     """Seconds since the last shard was saved: of a run that goes on, a few."""
-    times = []
-    for item in os.scandir(store.root / "shards"):
+    times: list[float] = []
+    folder = store.root / "shards"  # which is not there yet where a run was killed at once
+    for item in os.scandir(folder) if folder.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):  # a temporary file of a run that goes on
             times.append(item.stat().st_mtime)
     return round(max(0.0, time.time() - max(times)), 1) if times else None

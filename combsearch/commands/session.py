@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from combsearch.commands.options import Options
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
-from combsearch.commands.running import checked, log, sessions, sound_shards
+from combsearch.commands.running import checked, log, note_part, sessions, sound_shards
 from combsearch.engines import get_engine
 from combsearch.errors import CombsearchError, InterruptedRunError
 from combsearch.marks import Marks
@@ -170,8 +170,11 @@ def run_search(search_of: Callable[[], Search], options: Options) -> Report:
             parts = [Shard(first, last) for first, last in options.parts()]
             report, text = _train_part(begin(search, folder, parts), options)
         else:
-            for line in search.announce(folder, search.jobs(options.jobs, None)):
-                log(line)
+            if options.train:
+                for line in search.announce(folder, search.jobs(options.jobs, None)):
+                    log(line)
+            else:
+                RunStore.attach(folder)  # what reports makes no run
             report, text = _run(begin(search, folder), options)
     say(json.dumps(report) if options.json else text)
     return report
@@ -216,13 +219,16 @@ def _run(begun: Begun, options: Options) -> tuple[Report, str]:
     found = search.found(store, course)
     report = found.report
     report["trained_now"], report["seconds"] = trained, round(time.monotonic() - started, 3)
-    made_with = provenance(search.command, search.config, search.plan.trainer)
-    report["sessions"] = sessions(store.root, report, made_with)
+    report["sessions"] = sessions(store.root, report, _made_with(search))
     report["made_with"] = report["sessions"][-1]["made_with"]
     write_json(store.root / "summary.json", report)
     if options.figures:  # last, so that nothing is missing where they cannot be drawn
         found.draw()
     return report, found.text(report)
+
+
+def _made_with(search: Search) -> Report:
+    return provenance(search.command, search.config, search.plan.trainer)
 
 
 def _missing_text(begun: Begun) -> str:
@@ -243,11 +249,14 @@ def _train_part(begun: Begun, options: Options) -> tuple[Report, str]:
             f"ranks {options.ranks} wait for shards that no other part has trained yet:"
             " repeat the command once these are there, or give it their ranks too"
         )
+    seconds = round(time.monotonic() - started, 3)
+    if trained:
+        note_part(begun.store.root, str(options.ranks), trained, seconds, _made_with(begun.search))
     report = {
         "command": begun.search.command,
         "ranks": options.ranks,
         "trained_now": trained,
-        "seconds": round(time.monotonic() - started, 3),
+        "seconds": seconds,
         "run_folder": str(begun.store.root),
     }
     text = f"ranks {options.ranks}: {trained:,} runs trained now, all that counts of them is saved"
@@ -257,7 +266,8 @@ def _train_part(begun: Begun, options: Options) -> tuple[Report, str]:
 def _train(begun: Begun, options: Options) -> int:
     """Train what is missing; how many training runs that were."""
     search, store, course = begun.search, begun.store, begun.course
-    search.tidy(store.root, course.complete())
+    whole = options.ranks is None  # what other parts have halfway is theirs
+    search.tidy(store.root, whole and course.complete())
     if course.complete():
         return 0
     search.prepare()
@@ -266,5 +276,5 @@ def _train(begun: Begun, options: Options) -> int:
         watch = search.watch(course, progress)
         engine = get_engine(options.engine, jobs, progress.say, search.gpus, options.scheduler)
         run_course(search.work(store, jobs), course, engine, watch, Marks(store.root))
-    search.tidy(store.root, course.complete())
+    search.tidy(store.root, whole and course.complete())
     return watch.runs

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from combsearch import runfile
 from combsearch.commands.options import Options
 from combsearch.commands.reading import blamed, open_search, run_command, settings_of
 from combsearch.commands.session import Search, folder_of
@@ -23,7 +24,7 @@ from combsearch.config import changed
 from combsearch.engines.slurm_script import Batch
 from combsearch.errors import UsageError
 from combsearch.search import devices
-from combsearch.search.descend import DescendPlan
+from combsearch.search.descend import DescendPlan, read_state
 from combsearch.search.mask_plan import MaskPlan
 from combsearch.search.plan import Plan
 from combsearch.slurm_config import SlurmConfig
@@ -45,6 +46,7 @@ class Inner:
         folder: of its run, absolute.
         search: what has shards; None of a descent.
         trainer: that elements are told to take.
+        finished: of a descent: nothing of it is left.
     """
 
     command: str
@@ -52,6 +54,7 @@ class Inner:
     folder: Path
     search: Search | None
     trainer: str
+    finished: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -99,7 +102,8 @@ def read_inner(words: Sequence[str], read: Read, slurm: SlurmConfig) -> Inner:
             plan = DescendPlan.of(settings.config)
             folder = folder_of(plan, settings.options).absolute()
             trainer = _element_trainer(wanted, plan.trainer, slurm)
-            return Inner("descend", settings, folder, None, trainer)
+            finished = _is_finished(plan, folder)
+            return Inner("descend", settings, folder, None, trainer, finished)
         search = open_search(given, settings)
     folder = folder_of(search.plan, settings.options).absolute()
     trainer = _element_trainer(wanted, search.plan.trainer, slurm)
@@ -107,6 +111,16 @@ def read_inner(words: Sequence[str], read: Read, slurm: SlurmConfig) -> Inner:
     if isinstance(search.plan, (MaskPlan, Plan)):
         search = _as_of_elements(search, search.plan, wanted, slurm)
     return Inner(search.command, settings, folder, search, trainer)
+
+
+def _is_finished(plan: DescendPlan, folder: Path) -> bool:
+    """Whether all descents of a run are through; refuses a folder of another run."""
+    found = runfile.read_identity(folder)
+    if found is None:
+        return False
+    runfile.check_same(folder, runfile.normal_identity(plan.identity()), found)
+    states = [read_state(path, shape) for path, shape in plan.paths(folder)]
+    return all(state is not None and state.finished for state in states)
 
 
 def batch_of(inner: Inner, slurm: SlurmConfig, folder: Path) -> Batch:

@@ -67,7 +67,8 @@ def divide(inner: Inner, config: SlurmConfig, course: Course | None, queue: Queu
         queue: what will be trained without it.
     """
     if inner.search is None or course is None:
-        return Work([], [], 0, queue.jobs) if queue.jobs else Work([[]], [0.0], 0, [])
+        nothing = queue.jobs or inner.finished
+        return Work([], [], 0, queue.jobs) if nothing else Work([[]], [0.0], 0, [])
     missing = course.missing()
     open_shards = set(uncovered(chain.from_iterable(missing), queue.shards))
     left = [group for group in missing if not open_shards.isdisjoint(group)]

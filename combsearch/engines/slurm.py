@@ -70,8 +70,12 @@ def array_limit() -> int:
     return limit
 
 
-def queued(jobs: Sequence[str]) -> dict[Element, str]:
+def queued(jobs: Sequence[str], patience: float = _PATIENCE_SECONDS) -> dict[Element, str]:
     """The elements of ``jobs`` that wait or run, with their state, such as ``PENDING``.
+
+    Args:
+        jobs: as ``send`` gave them.
+        patience: seconds to wait for an answer.
 
     Raises:
         UsageError: there is no squeue.
@@ -85,8 +89,9 @@ def queued(jobs: Sequence[str]) -> dict[Element, str]:
     for cluster, numbers in clusters.items():
         where = [f"--clusters={cluster}"] if cluster else []
         asked = f"--jobs={','.join(numbers)}"
+        words = ("squeue", "--noheader", "--array", *where, asked, "--format=%F %K %T")
         try:
-            text = _run("squeue", "--noheader", "--array", *where, asked, "--format=%F %K %T")
+            text = _run(*words, patience=patience)
         except CombsearchError as error:
             if "invalid job id" in str(error).lower():  # ended long ago: it is forgotten
                 continue
@@ -131,12 +136,12 @@ def _number(pattern: str, text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _run(*words: str) -> str:
+def _run(*words: str, patience: float = _PATIENCE_SECONDS) -> str:
     """What one of SLURM's programs prints."""
     plain = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False,
+            words, capture_output=True, text=True, timeout=patience, check=False,
             env=plain, errors="replace",
         )  # fmt: skip
     except FileNotFoundError as error:

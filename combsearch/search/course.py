@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from combsearch.errors import UsageError
 from combsearch.search.grid import Floats, Integers
-from combsearch.shards import uncovered
+from combsearch.shards import merged, touches, uncovered
 from combsearch.store import Shard
 
 
@@ -56,11 +56,20 @@ class Course:
         """Train only the shards that lie inside of these ranges: others are another job's.
 
         Raises:
-            UsageError: none does.
+            UsageError: none does, or one lies inside in part: no job would train that one.
         """
-        self._own = self._covered(ranks)
+        spans = merged(sorted(ranks))
+        self._own = self._covered(spans)
+        some = ", ".join(f"{shard.first}:{shard.last}" for shard in self._shards[:3])
+        for place in np.flatnonzero(~self._own).tolist():
+            shard = self._shards[place]
+            if touches(shard, spans):
+                raise UsageError(
+                    f"these ranks cut through {shard.first}:{shard.last}, a shard, which is trained"
+                    f" as a whole; shards are {some} and so on (another --trainer or a GPU may"
+                    " have others)"
+                )
         if not self._own.any():
-            some = ", ".join(f"{shard.first}:{shard.last}" for shard in self._shards[:3])
             raise UsageError(f"no shard lies inside of these ranks; shards are {some} and so on")
 
     def hear(self, found: int | None) -> None:

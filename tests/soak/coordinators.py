@@ -21,8 +21,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from searching import combsearch, finish, gone
-from soaking import SEARCHES, Call, Finished, as_process, check_sound, rows_digest, soak
+from searching import finish, gone
+from soaking import SEARCHES, Call, Finished, as_process, check_sound, rows_digest, soak, started
 
 
 def coordinators_soak(
@@ -70,7 +70,7 @@ def _together(
     processes: list[subprocess.Popen[str]] = []
     for _ in range(number):
         jobs = f"--jobs={rng.choice((1, 1, 2))}"
-        processes.append(combsearch(*words, f"--run={run.name}", jobs, cwd=run.parents[1]))
+        processes.append(started(*words, f"--run={run.name}", jobs, cwd=run.parents[1]))
         time.sleep(rng.choice((0.0, rng.uniform(0, 2))))
     dead = 0
     if kill:

@@ -25,8 +25,18 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from searching import combsearch, finish
-from soaking import QUICK, SEARCHES, Call, as_process, check_sound, rows_digest, shard_names, soak
+from searching import finish
+from soaking import (
+    QUICK,
+    SEARCHES,
+    Call,
+    as_process,
+    check_sound,
+    rows_digest,
+    shard_names,
+    soak,
+    started,
+)
 
 _PAGE = 4096
 _NO_SPACE = 5
@@ -122,7 +132,7 @@ def filled_meanwhile(folder: Path, count: int) -> dict[str, Any]:
         run, ballast = disk / "r", disk / "ballast"
         for _ in range(count):
             command = (*words, "--runs=filled", "--run=r", f"--jobs={rng.choice((1, 2))}")
-            process, least = combsearch(*command, cwd=folder), rng.randrange(13)
+            process, least = started(*command, cwd=folder), rng.randrange(13)
             while len(shard_names(run)) < least and process.poll() is None:
                 time.sleep(0.005)
             _fill_up(ballast)

@@ -24,7 +24,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from searching import alive, combsearch, finish, gone, workers
+from searching import alive, finish, gone, workers
 from soaking import (
     SEARCHES,
     Call,
@@ -34,6 +34,7 @@ from soaking import (
     rows_digest,
     shard_names,
     soak,
+    started,
 )
 
 VICTIMS = ("coordinator", "coordinator", "worker", "worker", "all")
@@ -137,7 +138,7 @@ def _session(
     """The command once, with at most so many kills."""
     books.sessions += 1
     jobs = rng.choice((1, 2, 2, 3)) if kills else 1
-    process = combsearch(*words, f"--run={run.name}", f"--jobs={jobs}", cwd=run.parents[1])
+    process = started(*words, f"--run={run.name}", f"--jobs={jobs}", cwd=run.parents[1])
     before, last = shard_names(run), time.monotonic()
     for _ in range(kills):
         victim, moment = rng.choice(VICTIMS), rng.choice(MOMENTS)

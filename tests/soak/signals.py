@@ -23,8 +23,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from searching import alive, combsearch, finish, gone
-from soaking import SEARCHES, Call, as_process, check_sound, rows_digest, shard_names, soak
+from searching import alive, finish, gone
+from soaking import SEARCHES, Call, as_process, check_sound, rows_digest, shard_names, soak, started
 
 WITHIN_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -51,7 +51,7 @@ def signals_soak(
     count: int,
     say: Callable[[str], None] = lambda text: None,
     searches: Mapping[str, Sequence[str]] = SEARCHES,
-    latest: float = 5.0,
+    latest: float = 3.0,
     call: Call = as_process,
 ) -> dict[str, Any]:
     """``count`` signals, over as many runs as they take; the figures.
@@ -88,7 +88,7 @@ def _session(
 ) -> bool:
     """The command once; whether it was stopped before its end."""
     jobs = f"--jobs={1 if rng is None else rng.choice((1, 2))}"
-    process = combsearch(*words, f"--run={run.name}", jobs, cwd=run.parents[1])
+    process = started(*words, f"--run={run.name}", jobs, cwd=run.parents[1])
     before = shard_names(run)
     if rng is None:
         code, _, err = finish(process, 300)
@@ -98,17 +98,17 @@ def _session(
     send = rng.choice((os.kill, os.killpg))
     time.sleep(rng.uniform(0.3, latest))
     sent = process.poll() is None
-    started = time.monotonic()
+    begun = time.monotonic()
     if sent:
         send(process.pid, number)
         if number == signal.SIGINT and twice:
             time.sleep(rng.uniform(0, 1.5))
             if process.poll() is None:
-                started = time.monotonic()
+                begun = time.monotonic()
                 send(process.pid, number)
     code, _, err = finish(process, 300)
     assert gone(process.pid, within=15), alive(process.pid)
-    seconds = time.monotonic() - started
+    seconds = time.monotonic() - begun
     assert before <= shard_names(run), "a committed shard is lost"
     if sent:
         _note(books, number, twice, code, err, seconds)

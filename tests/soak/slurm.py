@@ -25,7 +25,7 @@ from slurm_programs import NoSlurm, find_programs
 from slurm_trial import SEARCH, endure, undisturbed
 from soaking import soak
 
-MINUTES = 0.05  # wanted length of an element: half a dozen of them
+MINUTES = 0.03  # wanted length of an element: half a dozen of them
 
 
 def slurm_soak(folder: Path, count: int, say: Callable[[str], None]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _signals(r: Report) -> str:
 
 
 def _codes(codes: dict[str, int]) -> str:
-    return ", ".join(f"{code} ({times} times)" for code, times in codes.items())
+    return ", ".join(f"{code}: {times}" for code, times in codes.items())
 
 
 def _configuration(r: Report) -> str:
@@ -109,7 +109,7 @@ def _diverged(r: Report) -> str:
 def _fuzz(r: Report) -> str:
     return (
         f"{r['files']:,} files of {len(r['kinds'])} kinds: {r['refused_with_a_clear_error']} clear"
-        f" errors, {r['read_as_harmless']} read (the damage changes no meaning),"
+        f" errors, {r['read_as_harmless']} read (what is left is a valid file),"
         f" {r['tracebacks_hangs_or_unclear']} tracebacks, hangs or unclear;"
         f" slowest {r['slowest_s']} s"
     )
