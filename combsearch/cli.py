@@ -41,8 +41,8 @@ from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 
 _RESUMABLE = InterruptedRunError.exit_code
 _EPILOG = (
-    "Exit codes: 0 done, 2 usage, 3 other configuration, 4 damaged data, 5 disk full,"
-    " 75 interrupted (repeat the command to continue), 130 Ctrl-C."
+    "Exit codes: 0 done, 1 another error, 2 usage, 3 other configuration, 4 damaged data,"
+    " 5 disk full, 75 interrupted (repeat the command to continue), 130 Ctrl-C."
 )
 
 

@@ -48,7 +48,7 @@ class SlurmConfig:
     minutes: float = option(30.0, "wanted length of an element")
     max_running: int = option(0, "elements that run at once at most; 0 sets no limit")
     report_partition: str = option("", "partition of the job that reports, if another one")
-    lines: tuple[str, ...] = option((), "a further option of sbatch, as --qos=long")
+    lines: tuple[str, ...] = option((), "a further option of sbatch, as --line=--qos=long")
     setup: tuple[str, ...] = option((), "a line of shell to run first, as 'module load cuda'")
 
     def __post_init__(self) -> None:
@@ -56,7 +56,10 @@ class SlurmConfig:
             _check_plain(name, getattr(self, name))
         _check_time(self.time)
         gpus = _GPUS.fullmatch(self.gpus)
-        require(gpus is not None, f"gpus is {self.gpus!r}, it must be a number, or as a100:2")
+        require(
+            gpus is not None and (gpus[1] is None or int(gpus[2]) > 0),
+            f"gpus is {self.gpus!r}, it must be a number, or as a100:2",
+        )
         require(
             not self.memory or _MEMORY.fullmatch(self.memory) is not None,
             f"memory is {self.memory!r}, it must be a number with K, M, G or T, such as 8G",

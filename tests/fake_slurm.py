@@ -57,17 +57,21 @@ elif name == "squeue":
     known = [number for number in options["jobs"].split(",") if number in jobs["jobs"]]
     if not known:
         fail("slurm_load_jobs error: Invalid job id specified")
-    assert options["format"] == "%F %K %T" and "array" in options and "noheader" in options
+    assert options["format"] == "%F %K %T %r" and "array" in options and "noheader" in options
     for number in known:
         job = jobs["jobs"][number]
         for index, now in job["elements"].items():
             if now in ("PENDING", "RUNNING"):
-                print(number, index if job["array"] else "N/A", now)
+                print(number, index if job["array"] else "N/A", now, "Priority")
 elif words == ["show", "config"]:
     print("MaxArraySize            =", jobs["max_array"])
 elif words[0] == "requeue":
-    number, index = divmod(int(words[1]), 10000)
-    jobs["jobs"][str(number)]["elements"][str(index)] = "PENDING"
+    # The last element of an array has the array's own number: that alone means all of them.
+    number, _, index = words[1].partition("_")
+    if number not in jobs["jobs"]:  # an element's own number, see FakeSlurm.start
+        number, index = map(str, divmod(int(number), 10000))
+    elements = jobs["jobs"][number]["elements"]
+    elements.update(dict.fromkeys([index] if index else elements, "PENDING"))
 else:
     fail(f"what is {{words}}?")
 state.write_text(json.dumps(jobs))
@@ -130,16 +134,22 @@ class FakeSlurm:
             for number, index in self.pending()
         }
 
+    def _own_number(self, number: str, index: str) -> str:
+        """``SLURM_JOB_ID`` of an element: the last one of an array has that of the array."""
+        last = index == list(self.jobs[number]["elements"])[-1]
+        return number if last else str(int(number) * 10000 + int(index))
+
     def start(self, number: str, index: str, **variables: str) -> subprocess.Popen[bytes]:
         """Start one element, with further variables of the environment."""
         job = self.jobs[number]
         self.change(number, index, "RUNNING")
         options = sbatch_options(job["script"])
-        log = log_file(options["output"], number, index)
+        own = self._own_number(number, index)
+        log = log_file(options["output"], number, index, own)
         environment = {
             "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self._elsewhere),
-            "SLURM_JOB_ID": str(int(number) * 10000 + int(index)),
+            "SLURM_JOB_ID": own,
             "SLURMD_NODENAME": "n1",
             **(
                 {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": index} if job["array"] else {}
@@ -178,8 +188,8 @@ def sbatch_options(script: str) -> dict[str, str]:
     return found
 
 
-def log_file(pattern: str, number: str, index: str) -> Path:
+def log_file(pattern: str, number: str, index: str, own: str) -> Path:
     """What SLURM makes of ``--output``."""
-    known = {"A": number, "a": index, "j": str(int(number) * 10000 + int(index)), "%": "%"}
+    known = {"A": number, "a": index, "j": own, "%": "%"}
     assert "\\" not in pattern  # else it would take the pattern as it stands
     return Path(re.sub(r"%(.)", lambda match: known[match[1]], pattern))

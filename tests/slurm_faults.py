@@ -10,6 +10,7 @@ import random
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,19 +141,27 @@ def _check_unanswered(site: Site, trial: Trial) -> None:
 def walltime(site: Site, trial: Trial) -> None:
     """The walltime is cut to two minutes: told before its end, an element requeues itself.
 
-    The elements sleep until they have been told, so that none ends before.
+    The last of an array sleeps until it has been told, while the others end: its number is
+    that of the whole array, which must not be queued again with it.
     """
-    asleep = trial.put_to_sleep(2).values()
+    started = time.time()
+    asleep = trial.put_to_sleep(site.cluster.array)
+    last = f"{trial.jobs[0]}_{site.cluster.array - 1}"
+    others = [pid for element, pid in asleep.items() if element != last]
+    send(others, signal.SIGCONT)
+    site.cluster.wait(lambda: trial.running() == [last], "end of the others", PATIENCE_S)
     try:
-        for job in trial.running():
-            site.cluster.run("scontrol", "update", f"job={job}", "TimeLimit=2", check=False)
-        site.cluster.wait(lambda: all(map(_is_told, asleep)), "word of the walltime's end", 150)
+        # SLURM looks every 30 s and tells an element 60 s before its end.
+        minutes = int(time.time() - started) // 60 + 2
+        site.cluster.run("scontrol", "update", f"job={last}", f"TimeLimit={minutes}")
+        site.cluster.wait(lambda: _is_told(asleep[last]), "word of the walltime's end", 150)
     finally:
-        send(asleep, signal.SIGCONT)
+        send([asleep[last]], signal.SIGCONT)
     trial.check_reported()
-    requeued = list((trial.run / "slurm" / "1" / "requeued").iterdir())
-    assert requeued
-    trial.facts["elements_that_requeued_themselves"] = len(requeued)
+    notes = list((trial.run / "slurm" / "1" / "requeued").iterdir())
+    requeued = sum(len(note.read_text().splitlines()) for note in notes)
+    assert requeued == trial.requeues() == 1, (requeued, trial.requeues())
+    trial.facts["elements_that_requeued_themselves"] = requeued
 
 
 def kill_elements(site: Site, trial: Trial) -> None:
@@ -166,19 +175,24 @@ def kill_elements(site: Site, trial: Trial) -> None:
     trial.facts |= {"elements_killed": killed, "failures_that_status_shows": len(failed)}
 
 
-def storm(count: int, seed: int = 0) -> Fault:
-    """``count`` faults of all kinds at random times, submitting again when the queue is empty."""
-    rng = random.Random(seed)
+def storm(left: Counter[str], count: int, rng: random.Random) -> Fault:
+    """Faults of all kinds at random times until there were ``count`` or the run is whole.
+
+    Args:
+        left: how many of each there were; counted on here, as one run is too short for many.
+        count: of all runs together.
+        rng: draws times and faults.
+    """
 
     def fault(site: Site, trial: Trial) -> None:
-        done = dict.fromkeys(_BLOWS, 0)
-        while sum(done.values()) < count:
+        before = left.total()
+        while left.total() < count:
             time.sleep(rng.uniform(1, 5))
             if not trial.queued() and not trial.submit()["elements"]:
                 break
-            name = rng.choice(list(_BLOWS))
-            done[name] += _BLOWS[name](site, trial, rng)
-        trial.facts["faults"] = done
+            name = min(_BLOWS, key=lambda name: (left[name], rng.random()))  # each as often
+            left[name] += _BLOWS[name](site, trial, rng)
+        trial.facts["faults"] = left.total() - before
 
     return fault
 

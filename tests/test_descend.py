@@ -477,7 +477,8 @@ def test_a_shape_that_cannot_be_finished_is_named(
         raise MemoryError("too big")
 
     monkeypatch.setattr(Descent, "start", no_memory)
-    with pytest.raises(CombsearchError, match=r"such as that from 3,2: out of memory \(too big\)"):
+    message = r"such as that from 3,2: in each of 4 tries it ran out of memory \(too big\)"
+    with pytest.raises(CombsearchError, match=message):
         run(small(task), tmp_path, capsys)
 
 

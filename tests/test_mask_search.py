@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from naive import accuracy_of_mlp
-from searching import combsearch, finish, gone, phase2, run_json, write_task
+from searching import phase2, run_json, write_task
 
 from combsearch import cli
 from combsearch.canonical import canonical_form
@@ -339,35 +337,6 @@ def test_a_damaged_shard_is_computed_again(capsys: Capture) -> None:
     again = run_json(capsys, *PHASE2, "--run=d")
     assert again["digest"] == first["digest"] and again["trained_now"] > 0
     assert len(list(Path("runs/d/quarantine").iterdir())) == 1
-
-
-def test_an_exhaust_run_survives_kill_9() -> None:
-    command = (
-        "exhaust", "--task=clouds.csv", "--batch-size=4", "--depth=2", "--width=3", "--all",
-        "--max-nonzeros=13", "--epochs=40", "--restarts=2048", "--no-figures", "--target=1.0",
-        "--json",
-    )  # fmt: skip
-    code, out, err = finish(combsearch(*command, "--run=whole"), 120)
-    assert code == 0, err
-    expected, rng, kills, saved = json.loads(out), random.Random(4), 0, 0
-    shards = Path("runs/killed/shards")
-    while True:
-        process = combsearch(*command, "--run=killed", "--jobs=2")
-        while process.poll() is None and len(list(shards.glob("*.parquet"))) <= saved:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.3))
-        saved = len(list(shards.glob("*.parquet")))
-        if kills < 2 and process.poll() is None:
-            process.kill()
-            kills += 1
-        code, out, err = finish(process, 120)
-        assert gone(process.pid, 15)
-        if code == 0:
-            break
-    assert kills == 2
-    found = json.loads(out)
-    assert found["digest"] == expected["digest"] and found["levels"] == expected["levels"]
-    assert digest(RunStore.attach("runs/killed").read()) == expected["digest"]
 
 
 def test_memory_of_a_part_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

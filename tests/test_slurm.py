@@ -172,6 +172,28 @@ def test_every_value_is_a_value_whatever_it_looks_like(tmp_path: Path, cluster: 
     assert options["signal"] == "B:USR1@60" and "requeue" in options
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "why"),
+    [
+        ("source /no/such/file", 1, "setup: source /no/such/file"),
+        ("export A='$(touch oops)'; false # || true", 1, "setup: export A='$(touch oops)'; false"),
+        ("exit 3", 3, "a line of setup ended the script"),
+        ("exit 0", 0, "a line of setup ended the script"),
+    ],
+)
+def test_a_line_of_setup_that_fails_ends_the_element_with_a_note(
+    tmp_path: Path, cluster: FakeSlurm, line: str, code: int, why: str
+) -> None:
+    config = SlurmConfig(setup=("true", line, "touch oops"))
+    submission, job = sent(tmp_path / "run", cluster, "code0", config=config)
+    assert cluster.run()[job, "0"] == code
+    failed = submission.failed()
+    assert [one.element for one in failed] == [0, 1] and failed[0].code == code
+    assert failed[0].why.startswith(why) and Path(failed[0].log).exists()
+    assert not list(tmp_path.rglob("oops"))
+    assert not (submission.folder / "seen").exists()
+
+
 def test_settings_of_the_environment_do_not_reach_an_element(
     tmp_path: Path, cluster: FakeSlurm
 ) -> None:
@@ -271,6 +293,15 @@ def test_a_signal_before_python_answers_it_queues_again_too(
     assert cluster.states() == ["PENDING", "PENDING"] and submission.failed() == []
 
 
+def test_the_last_element_queues_itself_again_and_not_the_array(
+    tmp_path: Path, cluster: FakeSlurm
+) -> None:
+    submission, job = sent(tmp_path / "run", cluster, "code75")
+    cluster.change(job, "0", "COMPLETED")  # its number is the last element's and the array's too
+    assert cluster.finish(job, "1", cluster.start(job, "1")) == 75
+    assert cluster.states() == ["COMPLETED", "PENDING"] and submission.failed() == []
+
+
 def test_an_element_that_never_ends_is_a_failure_one_day(
     tmp_path: Path, cluster: FakeSlurm
 ) -> None:
@@ -298,7 +329,7 @@ def test_a_report_waits_for_all_arrays(tmp_path: Path, cluster: FakeSlurm) -> No
     assert cluster.run() == {(job, "0"): 0, (job, "1"): 0, (report, "0"): 0}
     seen = (submission.folder / "seen").read_text().splitlines()
     assert seen[:3] == ["-m", "combsearch", "code0"]
-    assert Path(seen[3]) == submission.folder / "logs" / f"report-{int(report) * 10000}.log"
+    assert Path(seen[3]) == submission.folder / "logs" / f"report-{report}.log"
     assert Path(seen[3]).exists()
     assert "gres" not in sbatch_options(cluster.jobs[report]["script"])
 
@@ -345,14 +376,19 @@ def test_the_queue_is_read_element_by_element(tmp_path: Path, cluster: FakeSlurm
 def test_jobs_of_several_clusters_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def run(*words: str) -> str:
+    def run(*words: str, patience: float | None = None) -> str:
         asked.append(words)
-        return "CLUSTER: b\n17 N/A RUNNING\n" if "--clusters=b" in words else "17 2 PENDING\n"
+        if "--clusters=b" in words:
+            return "CLUSTER: b\n17 N/A RUNNING None\n"
+        return "17 2 PENDING PartitionConfig\n18 N/A PENDING Priority\n"
 
     monkeypatch.setattr(slurm, "_run", run)
     assert slurm.queued(["17;b", "17", "18"]) == {
-        Element("17;b", 0): "RUNNING", Element("17", 2): "PENDING",
-    }  # fmt: skip
+        Element("17;b", 0): "RUNNING",
+        Element("17", 2): "PENDING PartitionConfig",  # for which no time is a cure
+        Element("18", 0): "PENDING",
+    }
+    assert slurm.waits("PENDING PartitionConfig") and not slurm.waits("RUNNING")
     assert "--jobs=17,18" in asked[1] and "--jobs=17" in asked[0]
     monkeypatch.setattr(slurm, "_run", lambda *words: "17;b\n")
     assert slurm.send(Path("job.sh"), 0, 1, ["17;b"]) == "17;b"

@@ -96,7 +96,7 @@ def test_an_array_gives_the_rows_of_an_undisturbed_run(cluster: FakeSlurm, capsy
     assert cluster.run() == {(jobs[0], "0"): 127, (jobs[1], "0"): 0}
     status = run_json(capsys, "status", name, "--runs=my runs")
     [failed] = status["failed"]
-    assert not status["finished"] and status["queue"] == {"running": 0, "waiting": 0}
+    assert not status["finished"] and status["queue"] == {"running": 0, "waiting": 0, "reasons": []}
     log = Path(failed["log"])
     assert failed["reason"].startswith("exit code 127") and failed["host"] == "n1"
     assert log.name == f"{jobs[0]}_0.log" and "nonexistent" in log.read_text()
@@ -215,7 +215,9 @@ def test_status_tells_the_queue_and_every_failure(cluster: FakeSlurm, capsys: Ca
     for element, state in enumerate(("FAILED", "FAILED", "RUNNING", "PENDING")):
         cluster.change(job, str(element), state)  # the fourth failed before and waits again
     status = run_json(capsys, "status", report["run_folder"])
-    assert status["queue"] == {"running": 1, "waiting": report["elements"] - 3}
+    assert status["queue"] == {
+        "running": 1, "waiting": report["elements"] - 3, "reasons": [],
+    }  # fmt: skip
     texts = [",".join(f"{s.first}:{s.last}" for s in ranks) for ranks in ranks_of(report)]
     assert status["failed"] == [
         {"ranks": texts[0], "reason": "exit code 5: the disk is full", "host": "n0", "log": "/l"},
@@ -367,6 +369,8 @@ def test_a_descent_is_one_element(cluster: FakeSlurm, capsys: Capture) -> None:
         ),
         ((*SUBMIT, "--", *PHASE2[:-2], "--trainer=cuda"), "no GPU is asked for: add --gpus 1"),
         ((*SUBMIT, "--gpus=x", "--", *PHASE2), "--gpus: gpus is 'x'"),
+        ((*SUBMIT, "--gpus=a100:0", "--", *PHASE2), "--gpus: gpus is 'a100:0'"),
+        ((*SUBMIT, "--minutes=inf", "--", *PHASE2), "--minutes: 'inf' is not a number"),
         ((*SUBMIT, "--", "phase2", "--shape=2,x"), "--shape: "),
         ((*SUBMIT, "--", *PHASE2, "--run=../x"), "run name '../x'"),
         ((*SUBMIT, "--", *PHASE2, "--runs=a\\b"), "a backslash or a control character"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import fields
+from combsearch.commands.running import state_text
 from combsearch.commands.tables import shape_text
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.saved_network import load_network
@@ -52,7 +53,7 @@ def descend_status(store: RunStore) -> dict[str, Any]:
 
 def descend_status_text(report: dict[str, Any]) -> str:
     """The status for a reader."""
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    state = state_text(report["finished"])
     descents, target = report["descents"], report["config"]["target"]
     done = sum(d["finished"] for d in descents)
     lines = [f"{report['run_folder']}: {state}", f"{done} of {len(descents)} descents done"]

@@ -9,7 +9,7 @@ from typing import Any
 from combsearch import fields
 from combsearch.commands.mask_report import best_network, levels_report
 from combsearch.commands.mask_search import begin
-from combsearch.commands.running import seconds_since
+from combsearch.commands.running import seconds_since, state_text
 from combsearch.commands.tables import shape_text
 from combsearch.errors import UsageError
 from combsearch.progress import duration
@@ -57,7 +57,7 @@ def mask_status(store: RunStore) -> dict[str, Any]:
 
 def mask_status_text(report: dict[str, Any]) -> str:
     """The status for a reader."""
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    state = state_text(report["finished"])
     stops = not report["config"]["every_level"] and report["bound"] is None
     at_most = " at most" if stops and report["masks_left"] else ""
     lines = [

@@ -11,7 +11,7 @@ import numpy as np
 from combsearch import fields
 from combsearch.commands.prune import begin
 from combsearch.commands.prune_report import COLUMNS, groups_json
-from combsearch.commands.running import seconds_since
+from combsearch.commands.running import seconds_since, state_text
 from combsearch.errors import UsageError
 from combsearch.progress import duration
 from combsearch.prune_config import PruneConfig
@@ -47,7 +47,7 @@ def prune_status(store: RunStore) -> dict[str, Any]:
 
 def prune_status_text(report: dict[str, Any]) -> str:
     """The status for a reader."""
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    state = state_text(report["finished"])
     lines = [
         f"{report['run_folder']}: {state}",
         f"{report['runs_done']:,} runs done, {report['runs_left']:,} left",

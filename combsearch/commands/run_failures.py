@@ -40,13 +40,14 @@ def job_facts(store: RunStore, finished: bool) -> dict[str, Any]:
         finished: whether all that counts is saved: then no failure matters any more.
 
     Returns:
-        ``{"failed": [{"ranks", "reason", "host", "log"}], "queue": {"running", "waiting"}}``;
-        the queue is None where nothing was submitted or SLURM does not answer.
+        ``{"finished", "failed": [{"ranks", "reason", "host", "log"}], "queue": {"running",
+        "waiting", "reasons"}}``; the queue is None where nothing was submitted or SLURM does not
+        answer, its reasons are those that no time mends.
     """
     earlier = submissions(store.root)
     queue = _queue(earlier)
     if finished:
-        return {"failed": [], "queue": _counts(queue)}
+        return {"finished": True, "failed": [], "queue": _counts(queue)}
     # What an element in the queue will do is no failure any more.
     again = [shard for _, ranks in ranks_in(earlier, queue or {}) for shard in ranks]
     covered = sorted([*store.saved(), *again], key=lambda s: (s.first, -s.last))
@@ -59,15 +60,26 @@ def job_facts(store: RunStore, finished: bool) -> dict[str, Any]:
         left = tuple(ranks for ranks in one.ranks if ranks in still)
         if left or (not one.ranks and not queue):
             failed.append(_as_json(dataclasses.replace(one, ranks=left)))
-    return {"failed": failed, "queue": _counts(queue)}
+    return {"finished": False, "failed": failed, "queue": _counts(queue)}
+
+
+def in_queue(facts: dict[str, Any]) -> bool:
+    """Whether something of the run waits or runs in SLURM's queue."""
+    queue = facts["queue"]
+    return queue is not None and queue["running"] + queue["waiting"] > 0
 
 
 def job_lines(facts: dict[str, Any]) -> list[str]:
     """The facts for a reader; none where there is nothing to tell."""
     queue, failed = facts["queue"], facts["failed"]
     lines = []
-    if queue is not None and any(queue.values()):
-        lines.append(f"in the queue: {queue['running']:,} running, {queue['waiting']:,} waiting")
+    if in_queue(facts):
+        why = f" ({', '.join(queue['reasons'])})" if queue["reasons"] else ""
+        lines.append(
+            f"in the queue: {queue['running']:,} running, {queue['waiting']:,} waiting{why}"
+        )
+    elif queue is not None and not facts["finished"]:
+        lines.append("nothing of it is queued any more: submit it again to send what is missing")
     if failed:
         lines.append(f"{len(failed):,} failed; submit or repeat the command to try them again:")
     for one in failed[:_SHOWN]:
@@ -92,11 +104,16 @@ def _queue(earlier: list[Submission]) -> dict[slurm.Element, str] | None:
         return None
 
 
-def _counts(queue: dict[slurm.Element, str] | None) -> dict[str, int] | None:
+def _counts(queue: dict[slurm.Element, str] | None) -> dict[str, Any] | None:
     if queue is None:
         return None
-    waiting = sum(map(slurm.waits, queue.values()))
-    return {"running": len(queue) - waiting, "waiting": waiting}
+    waiting = [state for state in queue.values() if slurm.waits(state)]
+    reasons = {state.partition(" ")[2] for state in waiting} - {""}
+    return {
+        "running": len(queue) - len(waiting),
+        "waiting": len(waiting),
+        "reasons": sorted(reasons),
+    }
 
 
 def _latest(earlier: list[Submission]) -> list[Failed]:

@@ -157,6 +157,11 @@ def trained_on(folder: Path) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def state_text(finished: bool) -> str:
+    """The first thing that a status says."""
+    return "finished" if finished else "not finished: repeat its command to continue"
+
+
 def seconds_since(store: RunStore) -> float | None:
     """Seconds since the last shard was saved: of a run that goes on, a few."""
     times: list[float] = []

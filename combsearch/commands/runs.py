@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from combsearch.commands.output import say
-from combsearch.commands.run_failures import job_facts, job_lines
-from combsearch.commands.running import seconds_since, trained_on
+from combsearch.commands.run_failures import in_queue, job_facts, job_lines
+from combsearch.commands.running import seconds_since, state_text, trained_on
 from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
@@ -58,6 +58,8 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     machines = trained_on(store.root)
     report["trained_on"] = machines
     report |= (facts := job_facts(store, report["finished"]))
+    if in_queue(facts):  # who repeats the command now would do the same work
+        lines = lines.replace(state_text(False), "not finished: its jobs are in the queue")
     lines = "\n".join([lines, *job_lines(facts)])
     if machines:
         lines += f"\ntrained on {', '.join(machines)}"
@@ -142,7 +144,7 @@ def _status_text(report: dict[str, Any]) -> str:
     open_end = left and not report["shape"] and not report["config"]["full"]
     at_most = " at most" if open_end else ""
     more = report["runs_done"] - report["runs_counted"]
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    state = state_text(report["finished"])
     lines = [
         f"{report['run_folder']}: {state}",
         f"{report['shapes_done']} shapes done, {left} left{at_most};"

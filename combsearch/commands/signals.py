@@ -75,10 +75,11 @@ class Stops:
     def __exit__(self, *_: object) -> None:
         sys.unraisablehook = self._unraisable
         self._left = True
-        if self.forever and self._first is not None:
-            return  # what runs at the end of a process may take long too: see _end
         for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self.forever else handler)
+            # What runs at the end of a process may take long too: a second Ctrl-C still ends it.
+            # Others are ignored: Python gives its own handlers up there, and they would kill.
+            if not (self.forever and self._first is not None and number == signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN if self.forever else handler)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()

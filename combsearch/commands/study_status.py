@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from combsearch.commands.running import seconds_since
+from combsearch.commands.running import seconds_since, state_text
 from combsearch.errors import UsageError
 from combsearch.progress import duration
 from combsearch.store import RunStore
@@ -20,7 +20,7 @@ def status(store: RunStore, report: dict[str, Any]) -> dict[str, Any]:
 
 def status_text(report: dict[str, Any], text: Callable[[dict[str, Any]], str]) -> str:
     """The status for a reader; ``text`` is that of the report."""
-    state = "finished" if report["finished"] else "not finished: repeat its command to continue"
+    state = state_text(report["finished"])
     lines = [f"{report['run_folder']}: {state}"]
     if report["seconds_since_last_shard"] is not None:
         lines.append(f"last saved {duration(report['seconds_since_last_shard'])} ago")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -54,12 +55,19 @@ def submit_command(given: argparse.Namespace, read: Read) -> Report:
         config = slurm_settings(vars(given))
         inner = read_inner(given.words, read, config)
         log_pattern(inner.folder)  # refuses a folder that SLURM could not write to
+        _warn_of_idle_gpus(inner, config)
         if given.dry_run:
             report, text = _shown(inner, config)
         else:
             report, text = _submitted(inner, config)
     say(json.dumps(report) if given.json else text)
     return report
+
+
+def _warn_of_idle_gpus(inner: Inner, config: SlurmConfig) -> None:
+    """Say so where GPUs are asked for and nothing would use them."""
+    if config.gpu_count and inner.command in ("phase1", "prune") and not inner.on_gpu:
+        log(f"{inner.command} uses no GPU unless told --trainer cuda: --gpus would be paid in vain")
 
 
 def _shown(inner: Inner, config: SlurmConfig) -> tuple[Report, str]:
@@ -130,7 +138,7 @@ def _report_job(submission: Submission, after: Sequence[str]) -> str | None:
 def _refused(error: CombsearchError, sent: Sequence[Chunk], elements: int) -> CombsearchError:
     """What SLURM did not take is not lost."""
     if not sent:
-        return error
+        return CombsearchError(f"{error}; see --partition, --time, --cpus, --gpus and --memory")
     taken = sum(chunk.elements for chunk in sent)
     return CombsearchError(
         f"SLURM took {taken:,} of {elements:,} elements, then {error}; repeat this command once"
@@ -199,6 +207,6 @@ def _sent_text(report: Report) -> str:
             *shown,
             f"  script  {report['script']}",
             f"  queue   squeue --jobs={jobs}",
-            f"  state   combsearch status {report['run_folder']}",
+            f"  state   combsearch status {shlex.quote(report['run_folder'])}",
         ]
     )

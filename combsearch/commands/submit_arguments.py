@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -117,9 +118,12 @@ def _count(source: str, value: Any) -> int:
 
 def _number(source: str, value: Any) -> float:
     try:
-        return float("" if isinstance(value, bool) else value)
+        number = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
-        raise UsageError(f"{source}: {value!r} is not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{source}: {value!r} is not a number")
+    return number
 
 
 def _made(values: Mapping[str, Any], source: str) -> SlurmConfig:

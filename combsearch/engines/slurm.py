@@ -20,6 +20,11 @@ USUAL_ARRAY = 1001
 
 _PATIENCE_SECONDS = 120.0
 _JOB = re.compile(r"(\d+)(?:;([A-Za-z0-9_.-]+))?")
+# Reasons to wait that pass by themselves.
+_ORDINARY = (
+    "None", "Priority", "Resources", "Dependency", "BeginTime", "JobArrayTaskLimit", "Cleaning",
+    "(null)",
+)  # fmt: skip
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD")
 
 
@@ -70,12 +75,14 @@ def array_limit() -> int:
     return limit
 
 
-def queued(jobs: Sequence[str], patience: float = _PATIENCE_SECONDS) -> dict[Element, str]:
+def queued(jobs: Sequence[str], patience: float | None = None) -> dict[Element, str]:
     """The elements of ``jobs`` that wait or run, with their state, such as ``PENDING``.
+
+    Behind it stands why it waits, where that is not for its turn: ``PENDING PartitionConfig``.
 
     Args:
         jobs: as ``send`` gave them.
-        patience: seconds to wait for an answer.
+        patience: seconds to wait for an answer; None a usual one.
 
     Raises:
         UsageError: there is no squeue.
@@ -89,7 +96,7 @@ def queued(jobs: Sequence[str], patience: float = _PATIENCE_SECONDS) -> dict[Ele
     for cluster, numbers in clusters.items():
         where = [f"--clusters={cluster}"] if cluster else []
         asked = f"--jobs={','.join(numbers)}"
-        words = ("squeue", "--noheader", "--array", *where, asked, "--format=%F %K %T")
+        words = ("squeue", "--noheader", "--array", *where, asked, "--format=%F %K %T %r")
         try:
             text = _run(*words, patience=patience)
         except CombsearchError as error:
@@ -102,7 +109,7 @@ def queued(jobs: Sequence[str], patience: float = _PATIENCE_SECONDS) -> dict[Ele
 
 def waits(state: str) -> bool:
     """Whether an element in this state of squeue has not started yet."""
-    return state in _WAITING
+    return state.partition(" ")[0] in _WAITING
 
 
 def _elements(text: str, cluster: str) -> dict[Element, str]:
@@ -110,10 +117,11 @@ def _elements(text: str, cluster: str) -> dict[Element, str]:
     found = {}
     for line in text.splitlines():
         words = line.split()
-        if len(words) == 3 and words[0].isdecimal():
+        if len(words) >= 3 and words[0].isdecimal():
             index = int(words[1]) if words[1].isdecimal() else 0
             job = f"{words[0]};{cluster}" if cluster else words[0]
-            found[Element(job, index)] = words[2]
+            odd = words[3:4] if words[3:4] and words[3] not in _ORDINARY else []
+            found[Element(job, index)] = " ".join([words[2], *odd])
     return found
 
 
@@ -136,13 +144,13 @@ def _number(pattern: str, text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _run(*words: str, patience: float = _PATIENCE_SECONDS) -> str:
+def _run(*words: str, patience: float | None = None) -> str:
     """What one of SLURM's programs prints."""
     plain = {**os.environ, "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, timeout=patience, check=False,
-            env=plain, errors="replace",
+            words, capture_output=True, text=True, check=False, env=plain, errors="replace",
+            timeout=patience or _PATIENCE_SECONDS,
         )  # fmt: skip
     except FileNotFoundError as error:
         raise UsageError(
@@ -152,6 +160,7 @@ def _run(*words: str, patience: float = _PATIENCE_SECONDS) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise CombsearchError(f"{words[0]} does not answer ({error}): try again later") from error
     if done.returncode:
-        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        said = done.stderr.replace(f"{words[0]}: error: ", "")
+        reason = " ".join(said.split()) or f"exit code {done.returncode}"
         raise CombsearchError(f"{words[0]} refuses: {reason[:500]}")
     return done.stdout

@@ -74,8 +74,10 @@ def element_script(batch: Batch) -> str:
                 lines,
             ),
             "# Submit it as: sbatch --array=0-N job.sh OFFSET   (line OFFSET + index, from 0)",
-            *_start(batch),
+            *_variables(batch),
             _ELEMENT_START.strip("\n"),
+            *_setup(batch.config, _ENDS),
+            f"cd -- {shlex.quote(batch.home)} || failed 1 'cannot enter the folder to work in'",
             f"export OMP_NUM_THREADS={config.cores}",
             "",
             *_command(words),
@@ -97,8 +99,10 @@ def report_script(batch: Batch) -> str:
     return "\n".join(
         [
             *_head(batch, f"{batch.title}: report, once no element is left", lines),
-            *_start(batch),
+            *_variables(batch),
             _REPORT_START.strip("\n"),
+            *_setup(batch.config, "exit"),
+            f"cd -- {shlex.quote(batch.home)} || exit 1",
             "export OMP_NUM_THREADS=1",
             "",
             *_command(batch.report),
@@ -164,18 +168,28 @@ def _places(config: SlurmConfig, partition: str) -> list[str]:
     return [f"--{name}={value}" for name, value in named.items() if value]
 
 
-def _start(batch: Batch) -> list[str]:
-    """Variables, the user's own lines, and the folder to work in."""
+def _variables(batch: Batch) -> list[str]:
+    """Those that are set, and those that are forgotten."""
     return [
         "",
         f"folder={shlex.quote(str(batch.folder))}",
         f"python={shlex.quote(batch.python)}",
         *(f"export {name}={shlex.quote(value)}" for name, value in batch.exports.items()),
         *([f"unset {' '.join(batch.unset)}"] if batch.unset else []),
-        *batch.config.setup,
-        f"cd -- {shlex.quote(batch.home)} || exit 1",
         "",
     ]
+
+
+def _setup(config: SlurmConfig, otherwise: str) -> list[str]:
+    """The user's own lines; the first that fails ends the job by ``otherwise``."""
+    lines: list[str] = []
+    for line in config.setup:
+        why = f" {shlex.quote(f'setup: {line}')}" if otherwise == _ENDS else ""
+        lines += [f"{{ {line}", f'}} || {otherwise} "$?"{why}']
+    if lines and otherwise == _ENDS:  # what is sourced may end the script itself
+        lines = ['trap \'failed "$?" "a line of setup ended the script"\' EXIT', *lines]
+        lines.append("trap - EXIT")
+    return [*lines, ""]
 
 
 def _command(words: Sequence[str]) -> list[str]:
@@ -191,22 +205,25 @@ def _command(words: Sequence[str]) -> list[str]:
     ]
 
 
+_ENDS = "failed"  # a function of the script: leaves a note, and ends it
+
 _ELEMENT_START = r"""
 element=$((${1:-0} + ${SLURM_ARRAY_TASK_ID:-0}))
 ranks=$(sed -n "$((element + 1))p" "$folder/ranks.txt")
 export COMBSEARCH_LOG="$folder/logs/${SLURM_ARRAY_JOB_ID:-0}_${SLURM_ARRAY_TASK_ID:-0}.log"
-"""
 
-_ELEMENT_END = r"""
 # A note for `combsearch status`: exit code, where, and why if the code does not say it.
 note=$folder/failed/$element
 failed() {
+    trap - EXIT
     printf 'code %s\nnode %s\nlog %s\nwhy %s\n' "$1" "${SLURMD_NODENAME:-$HOSTNAME}" \
         "$COMBSEARCH_LOG" "$2" > "$note.${SLURM_JOB_ID:-$$}" \
         && mv -f -- "$note.${SLURM_JOB_ID:-$$}" "$note"
     exit "$1"
 }
+"""
 
+_ELEMENT_END = r"""
 # USR1: the walltime ends soon. TERM: cancelled or preempted. Both are handed on; combsearch
 # drops the shard in hand and ends with 75, all shards before it are saved.
 stopped=
@@ -239,7 +256,9 @@ date '+%F %T' >> "$folder/requeued/$element"
 if [ "$(wc -l < "$folder/requeued/$element")" -gt REQUEUES ]; then
     failed 75 "met the end of its walltime more than REQUEUES times"
 fi
-scontrol requeue "$SLURM_JOB_ID" || failed 75 "SLURM did not queue it again for another walltime"
+# Not by SLURM_JOB_ID: that of an array's last element is the whole array's.
+own=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+scontrol requeue "${own:-$SLURM_JOB_ID}" || failed 75 "SLURM did not queue it for another walltime"
 exit 75
 """
 

@@ -9,9 +9,11 @@ same search goes through ``combsearch submit`` once for each fault, and through 
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,11 @@ def slurm_soak(folder: Path, count: int, say: Callable[[str], None]) -> dict[str
                 found[name] = endure(site, name, fault)
                 say(f"{name}: {found[name]}")
             found["odd name"] = endure(site, ODD, odd_name, "--gpus=1", "--max-running=2")
-            found["storm"] = endure(site, "storm", storm(count))
+            blows, rng, storms = Counter[str](), random.Random(0), []
+            while blows.total() < count:
+                name = f"storm-{len(storms)}"
+                storms.append(endure(site, name, storm(blows, count, rng)))
+                say(f"{name}: {storms[-1]}")
             version = cluster.run("scontrol", "--version").strip()
         left = cluster.processes()
     assert not left, left
@@ -51,7 +57,9 @@ def slurm_soak(folder: Path, count: int, say: Callable[[str], None]) -> dict[str
         "shards": site.shards,
         "digest": site.digest,
         "faults": found,
-        "digests_equal_to_the_undisturbed_run": len(found),
+        "faults_of_the_storm": dict(blows),
+        "runs_of_the_storm": storms,
+        "digests_equal_to_the_undisturbed_run": len(found) + len(storms),
         "digests_that_differ": 0,  # each is asserted
         "processes_left": len(left),
     }

@@ -123,9 +123,17 @@ def _dask(r: Report) -> str:
     )
 
 
+def _slurm(r: Report) -> str:
+    equal, faults = r["digests_equal_to_the_undisturbed_run"], ", ".join(r["faults"])
+    return (
+        f"{r['slurm']}, {r['cluster']['nodes']} nodes: {len(r['faults'])} arrays ({faults}):"
+        f" {equal} digests equal to the local run's"
+    )
+
+
 ROWS = (
     Row("kill -9 of workers or of the coordinator, at random points",
-        "test_faults, test_commands, test_mask_search, test_store", "kills", _kills),
+        "test_faults, test_commands, test_sweep, test_store", "kills", _kills),
     Row("a shard flipped, truncated or emptied",
         "test_faults, test_store, test_commands", "damage", _damage),
     Row("full disk (tmpfs of 1 MiB)",
@@ -135,7 +143,7 @@ ROWS = (
     Row("another configuration or numerics version on resume",
         "test_faults, test_commands (numerics), test_runfile", "refusals", _configuration),
     Row("read-only folder", "test_commands, test_store", "refusals", _read_only),
-    Row("worker out of memory", "test_engines, test_dask, test_marks", ""),
+    Row("worker out of memory", "test_attempts, test_engines, test_dask, test_marks", ""),
     Row("Ctrl-C, SIGTERM, SIGUSR1; Ctrl-C twice",
         "test_commands, test_signals", "signals", _signals),
     Row("NaN divergence", "test_faults, test_phase1, test_commands", "refusals", _diverged),
@@ -147,6 +155,8 @@ ROWS = (
     Row("run names that lead out", "test_security, test_runfile", ""),
     Row("Dask: a worker, a machine, the scheduler or the command killed",
         "test_dask", "dask_workers", _dask),
+    Row("SLURM: requeue, scancel, preemption, walltime, slurmd, slurmctld or an element killed",
+        "test_slurm_real, test_submit, test_slurm", "slurm", _slurm),
 )  # fmt: skip
 
 
