@@ -42,7 +42,8 @@ def slurm_soak(folder: Path, count: int, say: Callable[[str], None]) -> dict[str
                 found[name] = endure(site, name, fault)
                 say(f"{name}: {found[name]}")
             found["odd name"] = endure(site, ODD, odd_name, "--gpus=1", "--max-running=2")
-            blows, rng, storms = Counter[str](), random.Random(0), []
+            blows, rng = Counter[str](), random.Random(0)
+            storms: list[dict[str, Any]] = []
             while blows.total() < count:
                 name = f"storm-{len(storms)}"
                 storms.append(endure(site, name, storm(blows, count, rng)))

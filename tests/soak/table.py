@@ -124,10 +124,12 @@ def _dask(r: Report) -> str:
 
 
 def _slurm(r: Report) -> str:
-    equal, faults = r["digests_equal_to_the_undisturbed_run"], ", ".join(r["faults"])
+    storms = len(r.get("runs_of_the_storm", ()))
+    faults = [*r["faults"], *([f"{storms} of a storm of faults"] if storms else [])]
     return (
-        f"{r['slurm']}, {r['cluster']['nodes']} nodes: {len(r['faults'])} arrays ({faults}):"
-        f" {equal} digests equal to the local run's"
+        f"{r['slurm']}, {r['cluster']['nodes']} nodes: {len(r['faults']) + storms} searches"
+        f" ({', '.join(faults)}): {r['digests_equal_to_the_undisturbed_run']} digests equal to the"
+        " local run's"
     )
 
 
