@@ -319,7 +319,7 @@ def test_a_queue_that_takes_nothing_back_is_a_failure(tmp_path: Path, cluster: F
     process = cluster.start(job, "0", PATH="/usr/bin:/bin")
     assert cluster.finish(job, "0", process) == 75
     [note] = submission.failed()
-    assert (note.code, note.why) == (75, "SLURM did not queue it again for another walltime")
+    assert (note.code, note.why) == (75, "SLURM did not queue it for another walltime")
 
 
 def test_a_report_waits_for_all_arrays(tmp_path: Path, cluster: FakeSlurm) -> None:
