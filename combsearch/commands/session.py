@@ -75,8 +75,8 @@ class Found:
     draw: Callable[[], object]
 
 
-class Search(Protocol):
-    """A run of a command that trains shards: a plan, and what is particular to it."""
+class Described(Protocol):
+    """What every run tells of itself."""
 
     @property
     def command(self) -> str:
@@ -92,6 +92,10 @@ class Search(Protocol):
     def plan(self) -> Plan:
         """What is trained."""
         ...
+
+
+class Search(Described, Protocol):
+    """A run of a command that trains shards: a plan, and what is particular to it."""
 
     @property
     def gpus(self) -> int:

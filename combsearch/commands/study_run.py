@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from combsearch.commands.session import Found, Plan, Report
+from combsearch.commands.session import Described, Found, Plan, Report
 from combsearch.engines import cores
 from combsearch.progress import Progress, Rate, duration
 from combsearch.search.course import Course
@@ -19,23 +19,8 @@ from combsearch.studies.course import RoundsCourse
 __all__ = ["Report", "Study", "StudySearch"]
 
 
-class Study(Protocol):
+class Study(Described, Protocol):
     """A run of a study: a plan, and what is particular to it."""
-
-    @property
-    def command(self) -> str:
-        """Such as ``study pqi``."""
-        ...
-
-    @property
-    def config(self) -> Any:
-        """Its configuration, a dataclass."""
-        ...
-
-    @property
-    def plan(self) -> Plan:
-        """What is trained."""
-        ...
 
     @property
     def lanes(self) -> int:
