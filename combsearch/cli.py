@@ -22,10 +22,12 @@ from combsearch.commands.arguments import (
     compare_options,
     count_options,
     data_options,
+    format_option,
     from_option,
     gpu_options,
     network_options,
     run_options,
+    show_options,
 )
 from combsearch.commands.output import OutputLostError
 from combsearch.commands.reading import blamed, settings_of
@@ -227,10 +229,14 @@ def _parser() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     )
     run_options(add("status", "runs", _status, "what of a run is done and what is left"))
     run_options(add("verify", "runs", _verify, "check every saved shard, set damaged ones aside"))
-    plot = add("plot", "runs", _plot, "draw the figures of a run from its saved rows")
+    text = "draw the figures of a run, or of a report such as comparison.json, from what is saved"
+    plot = add("plot", "runs", _plot, text)
     run_options(plot)
-    plot.add_argument("-o", "--output", help="folder of the figures (default RUN/figures)")
-    plot.add_argument("--format", choices=("png", "pdf"), default="png")
+    text = "folder of the figures (default RUN/figures; of a report, its own)"
+    plot.add_argument("-o", "--output", help=text)
+    format_option(plot)
+    text = "write a page of a network, a run or a comparison, to look at in a browser"
+    show_options(add("show", "show", _show, text))
     bench = add("bench", "bench", _bench, "measure the trainers on this machine")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     bench.add_argument("--quick", action="store_true", help="shorter, less steady measurements")
@@ -256,8 +262,9 @@ def _compare(given: argparse.Namespace) -> None:
     targets = given.target or list(PAPER_TARGETS)
     methods = [name for name in map(str.strip, (given.methods or "").split(",")) if name]
     compare_command(
-        given.run, given.runs, targets, given.output, given.json, methods, given.restarts
-    )
+        given.run, given.runs, targets, given.output, given.json, methods, given.restarts,
+        given.format,
+    )  # fmt: skip
 
 
 def _count(given: argparse.Namespace) -> None:
@@ -295,6 +302,19 @@ def _plot(given: argparse.Namespace) -> None:
     from combsearch.commands.runs import plot_command
 
     plot_command(given.run, given.runs, given.output, given.format, given.json)
+
+
+def _show(given: argparse.Namespace) -> None:
+    from combsearch.commands.show import show_command
+
+    if given.port is not None and not given.live:
+        raise UsageError("--port goes with --live")
+    if given.live:
+        from combsearch.commands.show_live import live_command
+
+        live_command(given)
+        return
+    show_command(given.what, given.runs, given.output, given.task, given.atlas, given.json)
 
 
 def _bench(given: argparse.Namespace) -> None:

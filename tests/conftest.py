@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import sys
@@ -36,7 +37,10 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 os.environ.setdefault("COMBSEARCH_CACHE", str(_cache_folder()))
 # A developer's own defaults of commands must not decide a test; what is a machine's stays.
-_MACHINE = ("COMBSEARCH_CACHE", "COMBSEARCH_DATA", "COMBSEARCH_LANES", "COMBSEARCH_OFFLINE")
+_MACHINE = (
+    "COMBSEARCH_CACHE", "COMBSEARCH_DATA", "COMBSEARCH_LANES", "COMBSEARCH_OFFLINE",
+    "COMBSEARCH_SCREENSHOTS",
+)  # fmt: skip
 for _name in [name for name in os.environ if name.startswith("COMBSEARCH_")]:
     if _name not in _MACHINE:
         del os.environ[_name]
@@ -66,6 +70,17 @@ def shared() -> Path:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are no name: an archive holds the time it was made, and workers then disagree."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_collection() -> None:
+    """Collect no garbage meanwhile: there is none, and each round visits torch and every test."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Nor look at these objects again: rounds are quick then."""
+    gc.enable()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

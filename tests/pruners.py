@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,18 @@ from combsearch.trainers import get_trainer
 TASK = make_task(points=400)
 RATES = (0.05, 0.1)
 RECIPE = Recipe(epochs=4, batch_size=40)  # 40 steps
+SHORT = 1  # epoch, of 10 steps: for methods that train again and again
 
 
 def dense(
-    shape: str = "6,5,4", budgets: tuple[int, ...] = (9, 20, 40), restarts: int = 2
-) -> tuple[NetBatch, Any]:
+    shape: str = "6,5,4", budgets: tuple[int, ...] = (9, 20, 40), restarts: int = 2,
+    epochs: int = RECIPE.epochs,
+) -> tuple[NetBatch, Any]:  # fmt: skip
     """Dense networks of budgets x rates x restarts, and a maker of fresh budgets for them."""
     wide = NetShape.parse(shape)
     rows = [(k, lr, r) for k in budgets for lr in RATES for r in range(restarts)]
-    recipes = tuple(RECIPE.with_cell(f"{lr}:cosine") for _, lr, _ in rows)
+    recipe = dataclasses.replace(RECIPE, epochs=epochs)
+    recipes = tuple(recipe.with_cell(f"{lr}:cosine") for _, lr, _ in rows)
     # Restarts 0 and 17 are of different blocks, so that their minibatches differ.
     keys = RunKeys.make(
         3, np.repeat(MaskBatch.dense_of(wide).keys(), len(rows)),

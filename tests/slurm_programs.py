@@ -7,12 +7,11 @@ programs find their libraries, plugins and settings by what `Programs` and the c
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import debian
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 DAEMONS = ("munged", "mungekey", "slurmctld", "slurmd", "slurmstepd")
@@ -56,51 +55,10 @@ def _installed() -> Programs | None:
 
 def unpack_programs(folder: Path) -> Programs:
     """Debian's packages, and those they need that this machine lacks, below ``folder``."""
-    for tool in ("apt-get", "dpkg-deb"):
-        if not shutil.which(tool):
-            raise NoSlurm(f"no SLURM here: it is not installed and there is no {tool} to get it")
-    packages, root = folder / "packages", folder / "root"
-    packages.mkdir(parents=True)
-    root.mkdir()
-    _download(packages)
-    for package in sorted(packages.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(package), str(root)])
-    return _unpacked(root)
-
-
-def _download(packages: Path) -> None:
-    """By the system's lists of packages; where they are old or none, by fresh ones of our own."""
-    apt = ["apt-get", "-q", "-o", "Acquire::http::Timeout=10"]
     try:
-        _fetch(apt, packages)
-    except NoSlurm:
-        apt += ["-o", f"Dir::State::Lists={packages / 'lists'}", "-o", f"Dir::Cache={packages}"]
-        (packages / "lists" / "partial").mkdir(parents=True)
-        _run([*apt, "update"])
-        _fetch(apt, packages)
-
-
-def _fetch(apt: Sequence[str], packages: Path) -> None:
-    """What an installation would add."""
-    said = _run([*apt, "--simulate", "--no-install-recommends", "install", *PACKAGES])
-    names = re.findall(r"^Inst (\S+)", said, re.MULTILINE)
-    _run([*apt, "download", *names], cwd=packages)
-
-
-def _run(command: Sequence[str], timeout: float = 60, cwd: Path | None = None) -> str:
-    """What a command of the system says; NoSlurm with the last line of its error."""
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env=environment,
-            check=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise NoSlurm(f"no SLURM here: {command[0]} took more than {timeout} s") from error
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        raise NoSlurm(f"no SLURM here: {command[0]}: {said[-1] if said else error}") from error
-    return done.stdout
+        return _unpacked(debian.unpack(PACKAGES, folder))
+    except debian.NoPackages as reason:
+        raise NoSlurm(f"no SLURM here: {reason}") from reason
 
 
 def _unpacked(root: Path) -> Programs:

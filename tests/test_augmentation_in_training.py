@@ -157,12 +157,12 @@ def test_vmap_equals_loop(kind: str, name: str) -> None:
 
 
 @kinds
-@pytest.mark.parametrize("chunk", [1, 2])
-def test_neither_chunks_nor_neighbours_nor_segments_matter(kind: str, chunk: int) -> None:
+def test_neither_chunks_nor_neighbours_nor_segments_matter(kind: str) -> None:
     nets, keys = make_nets(6)
     whole = VmapTrainer("cpu").fit(nets, TASKS[kind], RECIPE, keys, STEPS)
-    chunks = VmapTrainer("cpu", chunk=chunk).fit(nets, TASKS[kind], RECIPE, keys, STEPS)
-    assert distances(chunks, whole).max() < 1e-5
+    for chunk in (1, 2):
+        chunks = VmapTrainer("cpu", chunk=chunk).fit(nets, TASKS[kind], RECIPE, keys, STEPS)
+        assert distances(chunks, whole).max() < 1e-5
     some = np.array([5, 0, 3])
     alone = VmapTrainer("cpu").fit(nets[some], TASKS[kind], RECIPE, keys[some], STEPS)
     assert distances(alone, whole[some]).max() < 1e-5

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from pruners import RECIPE, TASK, batch, dense, one
+from pruners import RECIPE, SHORT, TASK, batch, dense, one
 from scipy.stats import chi2
 from training import assert_same
 
@@ -50,7 +50,7 @@ def kept(nets: NetBatch) -> npt.NDArray[np.int64]:
 
 @pytest.mark.parametrize("method", EVERY)
 def test_contract(method: str) -> None:
-    nets, budget = dense()
+    nets, budget = dense(epochs=SHORT)
     before, given = copy.deepcopy(nets), budget()
     found = given.finish(get_pruner(method).prune(nets, given))
     assert_same(nets, before)  # inputs unmodified
@@ -71,7 +71,7 @@ def test_contract(method: str) -> None:
 
 @pytest.mark.parametrize("method", EVERY)
 def test_a_network_is_pruned_the_same_alone(method: str) -> None:
-    nets, budget = dense(budgets=(9, 40))
+    nets, budget = dense(budgets=(9, 40), epochs=SHORT)
     given = budget()
     whole = get_pruner(method).prune(nets, given)
     for i in (0, 5):
@@ -87,7 +87,7 @@ def test_a_network_is_pruned_the_same_alone(method: str) -> None:
 
 @pytest.mark.parametrize("method", EVERY)
 def test_all_weights_kept_is_the_dense_network(method: str) -> None:
-    found, _ = pruned(method, budgets=(WEIGHTS,), restarts=1)
+    found, _ = pruned(method, budgets=(WEIGHTS,), restarts=1, epochs=SHORT)
     assert (kept(found) == WEIGHTS).all()
 
 

@@ -25,7 +25,7 @@ from combsearch.trainers.vmap import VmapTrainer
 MORE = make_task(150)
 TASK = dataclasses.replace(POINTS, x_test=MORE.x[96:], y_test=MORE.y[96:])
 TEST = Task("test", MORE.x[96:], MORE.y[96:], classes=4)
-RECIPE = Recipe(epochs=6, batch_size=16, lr=0.3, schedule=Schedule("constant"))
+RECIPE = Recipe(epochs=6, batch_size=16, lr=0.15, schedule=Schedule("constant"))
 
 trainers = pytest.mark.parametrize(
     "trainer",

@@ -109,7 +109,7 @@ def test_a_bad_value_gives_one_line_that_names_it_and_what_is_valid(
         ("stat --json", "unknown command 'stat', did you mean 'status'?"),
         ("--jsn", "unknown option '--jsn'"),
         ("status", "the following arguments are required: RUN"),
-        ("plot x --format svg", "argument --format: invalid choice: 'svg'"),
+        ("plot x --format eps", "argument --format: invalid choice: 'eps'"),
         ("verify x --jsn", "unknown option '--jsn', did you mean '--json'?"),
     ],
 )

@@ -952,7 +952,7 @@ def test_many_networks_are_drawn_on_several_pages(
 
     def beside(shown: Sequence[plots.Pruned], task: Task) -> Any:
         drawn.append(list(shown))
-        return whole(shown, task)
+        return whole(shown[:1], task)  # which networks are on a page is the point here
 
     whole = plots.pruned_beside
     monkeypatch.setattr(plots, "pruned_beside", beside)

@@ -357,7 +357,7 @@ def test_lowest_is_where_a_descent_ends(task: Task) -> None:
 
 
 def run(config: DescendConfig, folder: Path, capsys: Any, **options: Any) -> dict[str, Any]:
-    given: dict[str, Any] = {"runs": str(folder), "jobs": 1, "json": True}
+    given: dict[str, Any] = {"runs": str(folder), "jobs": 1, "json": True, "figures": False}
     capsys.readouterr()
     report = descend_command(config, Options(**given | options))
     assert json.loads(capsys.readouterr().out) == report
@@ -366,7 +366,7 @@ def run(config: DescendConfig, folder: Path, capsys: Any, **options: Any) -> dic
 
 def test_the_command_finds_saves_and_proves(tmp_path: Path, capsys: Any) -> None:
     task = str(write_task(tmp_path / "clouds.csv", 120))
-    config = small(task, shapes=("2x2", "1x3", "2x1x1"))
+    config = small(task, shapes=("2x2", "1x3", "2x1x1"), beam=4)
     report = run(config, tmp_path, capsys)
     folder = Path(report["run_folder"])
     lowest = report["lowest"]

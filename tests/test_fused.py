@@ -245,7 +245,7 @@ KINDS = (
     (2, 7, 3, 3, 1), (2, 9, 20, 33, 1), (16, 3, 10, 2, 4, 6, 1),
     (1, 4, 1), (5, 4, 3, 1), (2, 1, 1, 1, 1), (2, 33, 1), (2, 8, 8, 8, 8, 1),
 )  # fmt: skip
-SOME = 3  # of them, for what is compiled anew
+SOME = 3  # of them, for other lanes
 
 
 @functools.cache
@@ -269,13 +269,9 @@ def outcomes(kinds: int = len(KINDS)) -> dict[str, str]:
     return found
 
 
-def outcomes_elsewhere(
-    root: Path, lanes: int | None = None, kinds: int = len(KINDS)
-) -> dict[str, str]:
-    """The same from another process."""
-    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
-    if lanes is not None:
-        environment["COMBSEARCH_LANES"] = str(lanes)
+def outcomes_elsewhere(root: Path, kinds: int = len(KINDS), **settings: str) -> dict[str, str]:
+    """The same from another process, with these variables in its environment."""
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", **settings}
     code = f"import json, test_fused; print(json.dumps(test_fused.outcomes({kinds})))"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -287,15 +283,19 @@ def outcomes_elsewhere(
 
 
 def test_another_process_finds_the_same_bits(root: Path) -> None:
-    assert outcomes_elsewhere(root) == outcomes()
+    assert outcomes_elsewhere(root, SOME) == outcomes(SOME)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [4, 8, 16])
-def test_the_number_of_lanes_changes_no_bit(root: Path, lanes: int) -> None:
+def test_neither_lanes_nor_the_compiler_change_a_bit(
+    root: Path, tmp_path: Path, lanes: int
+) -> None:
     if lanes == cpu.LANES:
         pytest.skip("the lanes of this process")
-    assert outcomes_elsewhere(root, lanes, SOME) == outcomes(SOME)
+    # Without optimisation, which takes two thirds of the time to compile and must not matter;
+    # kept apart from the kernels of other tests.
+    plain = {"NUMBA_OPT": "0", "COMBSEARCH_CACHE": str(tmp_path)}
+    assert outcomes_elsewhere(root, SOME, COMBSEARCH_LANES=str(lanes), **plain) == outcomes(SOME)
 
 
 def test_outcomes_stay_the_same_for_ever() -> None:

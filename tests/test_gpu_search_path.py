@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import sys
@@ -19,7 +18,8 @@ import seated
 import torch
 from engine_work import SHARDS
 from gpu_fakes import WAVE, FakeCuda, pretend
-from searching import combsearch, finish, phase2, python, run_json, write_task
+from searching import finish, phase2, python, run_json, write_task
+from soaking import in_process
 
 from combsearch import cli
 from combsearch.engines import SHARING, InlineEngine, LocalEngine, ThreadEngine, local_engine
@@ -191,8 +191,7 @@ def test_ctrl_c_ends_the_threads_and_the_next_time_goes_on(in_a_folder: Path) ->
     assert time.monotonic() - asked < 10
     assert (code, out) == (130, "")
     assert err.endswith("combsearch: interrupted; repeat the command to continue\n")
-    status = combsearch("status", "long", "--json", cwd=in_a_folder)
-    found = json.loads(finish(status)[1])
+    found = in_process("status", "long", "--json", cwd=in_a_folder).report
     assert found["masks_done"] > 0 and not found["finished"]
 
 
@@ -343,7 +342,7 @@ def test_a_process_whose_gpu_runs_out_of_memory_gives_up_its_shard() -> None:
     with pytest.raises(RuntimeError, match="another fault"):
         list(ThreadEngine(2).run(seated.faulty, SHARDS))
     with pytest.raises(RuntimeError, match="another fault"):
-        list(LocalEngine(2).run(seated.faulty, SHARDS))
+        list(LocalEngine(1).run(seated.faulty, SHARDS))
 
 
 @pytest.mark.parametrize("error", [UsageError("bad"), KeyboardInterrupt()])

@@ -104,8 +104,9 @@ class Graph:
 
 
 @pytest.fixture
-def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCuda]:
     """A machine where every tensor counts as CUDA's."""
+    gc.freeze()  # a collection at each graph need not visit what the session has made so far
     fake = FakeCuda(monkeypatch)
     setup = VmapTrainer._setup
 
@@ -115,7 +116,8 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
         return made
 
     monkeypatch.setattr(VmapTrainer, "_setup", with_graphs)
-    return fake
+    yield fake
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("rule", [{}, {"nesterov": True, "clip": 0.1}, {"optimizer": "adam"}])

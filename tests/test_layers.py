@@ -21,12 +21,12 @@ LAYERS = (
     ("kernels",),
     (
         "errors", "fields", "config", "search_config", "prune_config", "slurm_config", "mask",
-        "rng", "registry", "durable",
+        "rng", "registry", "durable", "figure_formats",
     ),
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",
         "tasks", "packed_masks", "rows", "prune_rows",
-        "pqi_rows", "dimension_rows", "dctps_spiral_rows", "dctps_rows",
+        "pqi_rows", "dimension_rows", "dctps_spiral_rows", "dctps_rows", "method_looks",
     ),
     (
         "enumeration", "store", "marks", "runfile", "shards", "pieces", "frontier", "networks",
@@ -56,6 +56,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "search_config": frozenset(),
     "prune_config": frozenset(),
     "slurm_config": frozenset(),
+    "figure_formats": frozenset(),
     "registry": frozenset(),
     "mask": frozenset({"numpy"}),
     "rng": frozenset({"numpy"}),

@@ -446,5 +446,5 @@ def test_figures_are_written(tmp_path: Path) -> None:
     ]
     assert [path.name for path in written] == ["extrinsic.png", "prunability.pdf", "sizes.png"]
     assert all(path.stat().st_size > 5000 for path in written)
-    with pytest.raises(UsageError, match=r"must be \.png or \.pdf"):
-        draw_true_size(some_sizes(), tmp_path / "sizes.svg")
+    with pytest.raises(UsageError, match=r"must be \.png, \.pdf or \.svg"):
+        draw_true_size(some_sizes(), tmp_path / "sizes.eps")

@@ -26,6 +26,7 @@ from combsearch.pruning import (
     top,
     unflatten,
 )
+from combsearch.pruning import budget as budgets
 from combsearch.rng import RunKeys
 from combsearch.trainers import get_trainer
 
@@ -160,12 +161,21 @@ class Counting:
         return self.inner.fit(nets, *rest)
 
 
+LONG = Recipe(epochs=10, batch_size=40)  # 100 steps
+
+
+@pytest.fixture
+def soon_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal networks are looked for where training takes 100 steps, instead of 1,000."""
+    monkeypatch.setattr(budgets, "_TWIN_STEPS", 100)
+
+
+@pytest.mark.usefixtures("soon_worth_it")
 def test_equal_networks_are_trained_once() -> None:
     """Budgets of one cell and restart share their dense training, and only that."""
     shape = NetShape.from_hidden((3, 2))
-    recipe = Recipe(epochs=100, batch_size=40)  # 1,000 steps
     rows = [(k, lr, r) for k in (5, 9) for lr in ("0.05", "0.1") for r in (0, 1)]
-    recipes = tuple(recipe.with_cell(f"{lr}:constant") for _, lr, _ in rows)
+    recipes = tuple(LONG.with_cell(f"{lr}:constant") for _, lr, _ in rows)
     key = np.repeat(MaskBatch.dense_of(shape).keys(), 8)
     keys = RunKeys.make(0, key, [r.cell for r in recipes], [r for *_, r in rows])
     nets = NetBatch.create(MLP(shape), keys)
@@ -177,13 +187,14 @@ def test_equal_networks_are_trained_once() -> None:
         assert_same(found[i : i + 1], found[i + 4 : i + 5])
     alone = Counting.inner.fit(nets[5:6], TASK, recipes[5:6], keys[5:6])
     np.testing.assert_allclose(found.params["weight0"][5], alone.params["weight0"][0], atol=1e-3)
-    given.fit(nets, slice(0, 999))  # not worth looking for
+    given.fit(nets, slice(0, 99))  # not worth looking for
     assert counting.trained == [4, 8]
 
 
+@pytest.mark.usefixtures("soon_worth_it")
 def test_runs_from_one_initialisation_are_no_twins() -> None:
     """The network, the recipe and the cell are the same, the minibatches are not."""
-    recipe, counting = Recipe(epochs=100, batch_size=40), Counting()  # 1,000 steps
+    recipe, counting = LONG, Counting()
     mask = MaskBatch.dense_of(NetShape.from_hidden((3, 2)))
     keys = RunKeys.make(0, np.repeat(mask.keys(), 3), [recipe.cell] * 3, [0, 1, 0], 1)
     nets = NetBatch.create(MLP(mask.shape), keys)[np.zeros(3, np.int64)]

@@ -9,7 +9,7 @@ import naive_sap as naive
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pruners import TASK, dense
+from pruners import SHORT, TASK, dense
 from training import assert_same
 
 from combsearch.baselines import METHODS, get_pruner
@@ -24,6 +24,7 @@ from combsearch.trainers.base import ALL_STEPS, OnStep, Trainer
 FAMILIES = ("sap", "lt", "one_shot")
 EVERY = [f"{name}{end}" for name in FAMILIES for end in ("", "_layer", "_neuron")]
 WEIGHTS = 5 * 2 + 4 * 5 + 4
+STEPS = 10  # of a training; of 40 samples each
 
 
 def scope_of(method: str) -> str:
@@ -31,7 +32,7 @@ def scope_of(method: str) -> str:
 
 
 def small(budgets: tuple[int, ...] = (9, 20), restarts: int = 1) -> tuple[NetBatch, Any]:
-    return dense("5,4", budgets, restarts)
+    return dense("5,4", budgets, restarts, SHORT)
 
 
 def test_the_table_has_every_family_and_scope() -> None:
@@ -99,7 +100,7 @@ class Spy:
     ) -> NetBatch:  # fmt: skip
         self.seen.append(nets)
         self.rates.append([one.lr for one in recipe])
-        assert len(recipe) == len(keys) == len(nets) and (steps.start, steps.stop) == (0, 40)
+        assert len(recipe) == len(keys) == len(nets) and (steps.start, steps.stop) == (0, STEPS)
         return self.trainer.fit(nets, task, recipe, keys, steps)
 
 
@@ -122,7 +123,7 @@ def test_every_training_starts_from_initial_weights_and_is_counted(method: str) 
     for name, start in nets.params.items():
         np.testing.assert_array_equal(last.params[name], np.where(last.masks[name], start, 0))
         assert not last.momenta[name].any()
-    samples = 40 * 40.0
+    samples = STEPS * 40.0
     spent = sum(m.reshape(len(s), -1).sum() for s in spy.seen for m in s.masks.values())
     assert given.spent.flops.sum() == spent * samples
     # Networks whose budget is all of their weights are trained once.
@@ -175,11 +176,11 @@ def test_sap_prunes_what_the_rule_says() -> None:
 
 
 def two_trainings(nets: NetBatch, found: NetBatch) -> npt.NDArray[np.float64]:
-    """Of the dense networks and of what was found, 1,600 samples each."""
+    """Of the dense networks and of what was found."""
     sizes = [
         sum(m.reshape(len(m), -1).sum(axis=1) for m in n.masks.values()) for n in (nets, found)
     ]
-    return np.asarray(1600.0 * (sizes[0] + sizes[1]))
+    return np.asarray(STEPS * 40.0 * (sizes[0] + sizes[1]))
 
 
 @pytest.mark.parametrize("method", EVERY)

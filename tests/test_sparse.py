@@ -30,7 +30,7 @@ from training import distances
 
 from combsearch.config import CELLS, Recipe
 from combsearch.errors import UsageError
-from combsearch.kernels import sparse
+from combsearch.kernels import cpu, sparse
 from combsearch.nets import NetBatch, score
 from combsearch.rng import RESTART_BLOCK, RunKeys
 from combsearch.trainers import get_trainer, kernel_data
@@ -291,12 +291,16 @@ def outcomes() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("lanes", [4, 8, 16])
-def test_the_number_of_lanes_changes_no_bit(root: Path, lanes: int) -> None:
+def test_neither_lanes_nor_the_compiler_change_a_bit(
+    root: Path, tmp_path: Path, lanes: int
+) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}",
         "COMBSEARCH_LANES": str(lanes),
     }
+    if lanes != cpu.LANES:  # see test_fused
+        environment |= {"NUMBA_OPT": "0", "COMBSEARCH_CACHE": str(tmp_path)}
     code = "import json, test_sparse; print(json.dumps(test_sparse.outcomes()))"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +19,9 @@ from combsearch.commands.study_dimensionality_runs import saved_config, whole_ro
 from combsearch.dimension_rows import DIMENSION_ROWS, SHOWN
 from combsearch.errors import UsageError
 from combsearch.store import RunStore, digest
+from combsearch.studies.dimensionality import report as reporting
 from combsearch.studies.dimensionality.config import CONFIGS, SpiralConfig
+from combsearch.studies.dimensionality.correlation import monte_carlo_spearman
 from combsearch.studies.dimensionality.matching import table_records
 from combsearch.studies.dimensionality.report import make_report, report_text, sparsest
 from combsearch.studies.dimensionality.rows_file import publish, published
@@ -36,8 +40,17 @@ def study(*arguments: str) -> int:
     return main(["study", "dimensionality", *arguments])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_rollouts() -> Iterator[None]:
+    """A correlation of 5,000 rollouts takes most of the time of a small report."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = functools.partial(monte_carlo_spearman, rollouts=50)
+        patch.setattr(reporting, "monte_carlo_spearman", few)
+        yield
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(few_rollouts: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole run, and its file to publish."""
     folder = tmp_path_factory.mktemp("dimensionality")
     assert study("task", *flags(folder, "whole"), "--jobs", "1") == 0
@@ -91,12 +104,16 @@ def test_a_run_tells_tables_and_correlation(runs: Path, capsys: Capture) -> None
         assert (runs / "whole" / name).stat().st_size > 50
 
 
-def test_a_table_of_a_run_is_one_to_correlate(runs: Path, capsys: Capture) -> None:
-    path = runs / "whole" / "table-within-5.csv"
+def test_a_table_of_a_run_is_one_to_correlate(
+    runs: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "monte_carlo_spearman", monte_carlo_spearman)
+    shutil.copytree(runs / "whole", tmp_path / "whole")
+    path = tmp_path / "whole" / "table-within-5.csv"
     with path.open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == 4 and lines[0]["group"] == "6x5"
-    assert study("task", *flags(runs, "whole"), "--no-figures", "--json") == 0
+    assert study("task", *flags(tmp_path, "whole"), "--no-figures", "--json") == 0
     known = printed(capsys)["tables"][2]["correlation"]
     assert study("correlate", str(path), "--seeds", "2", "--json") == 0
     found = printed(capsys)
@@ -154,7 +171,8 @@ def test_images_and_spirals_run_too(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMBSEARCH_DATA", str(PIECES))
-    where = ("--runs", str(tmp_path), "--no-figures", "--rounds", "1", "--seeds", "2", "--json")
+    where = ("--runs", str(tmp_path), "--no-figures", "--rounds", "1", "--seeds", "2", "--json",
+             "--jobs", "1")  # fmt: skip
     images = ("--task", "fashion-mnist", "--network", "mlp", "--widths", "4", "--rewinds", "0",
               "--dimensions", "7,28", "--epochs", "1", "--batch-size", "5")  # fmt: skip
     assert study("extrinsic", *images, *where) == 0

@@ -487,8 +487,8 @@ def test_a_task_that_changes_while_a_sweep_goes_on_is_noticed() -> None:
 
 def test_a_sweep_survives_kill_9(capsys: Capture) -> None:
     command = (
-        "prune", *QUICK, "--epochs=20", "--widths=3,4,5,6", "--methods=snip,gmp,synflow",
-        "--budgets=15,17,20,24", "--restarts=4", "--cells=0.05:cosine,0.1:step",
+        "prune", *QUICK, "--epochs=20", "--widths=3,4,5", "--methods=snip,gmp", "--budgets=15,17",
+        "--restarts=2", "--cells=0.05:cosine,0.1:step",
     )  # fmt: skip
     expected = run_json(capsys, *command, "--run=whole")
     shards = Path("runs/killed/shards")
@@ -499,10 +499,8 @@ def test_a_sweep_survives_kill_9(capsys: Capture) -> None:
     process.kill()
     finish(process)
     assert gone(process.pid, 15)
-    code, out, err = finish(combsearch(*command, "--run=killed", "--json"))
-    assert code == 0, err
-    found = json.loads(out)
-    assert 0 < found["trained_now"] < found["runs"], err
+    found = run_json(capsys, *command, "--run=killed")
+    assert 0 < found["trained_now"] < found["runs"]
     assert found["digest"] == expected["digest"] and found["groups"][0]["runs"] > 0
     assert digest(RunStore.attach("runs/killed").read(), PRUNE_ROWS) == expected["digest"]
 

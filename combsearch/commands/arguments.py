@@ -9,6 +9,7 @@ from typing import Any
 
 from combsearch.commands.options import Options
 from combsearch.commands.settings import flag, variable
+from combsearch.figure_formats import FIGURE_FORMATS
 from combsearch.prune_config import PAPER_TARGETS
 
 
@@ -93,13 +94,22 @@ def export_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def format_option(command: argparse.ArgumentParser) -> None:
+    """The format of figures, the same of every command that draws."""
+    default = FIGURE_FORMATS[0]
+    command.add_argument(
+        "--format", choices=FIGURE_FORMATS, default=default,
+        help=f"format of the figures (default {default})",
+    )  # fmt: skip
+
+
 def published_options(command: argparse.ArgumentParser) -> None:
     """Files of published rows, and where figures of them go."""
     command.add_argument("files", metavar="FILE", nargs="+", help="files that export wrote")
     command.add_argument(
         "-o", "--output", metavar="FOLDER", required=True, help="folder of the figures"
     )
-    command.add_argument("--format", choices=("png", "pdf"), default="png")
+    format_option(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -124,6 +134,7 @@ def compare_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "-o", "--output", metavar="FOLDER", help="where to write table and figures"
     )
+    format_option(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -143,6 +154,31 @@ def count_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--unused-inputs", action="store_true", help="count masks too that leave inputs unused"
     )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def show_options(command: argparse.ArgumentParser) -> None:
+    """Those of ``show``."""
+    command.add_argument(
+        "what", metavar="NETWORK|RUN|COMPARISON",
+        help="a .npz or .safetensors file, a run's folder or name, or what compare -o wrote",
+    )  # fmt: skip
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="page to write (default its name with .html, here)"
+    )
+    command.add_argument("--task", help="task of a network (default: the one that it names)")
+    command.add_argument(
+        "--atlas", nargs="?", const="", metavar="WIDTHS",
+        help="of a run: all masks of a shape as a map (default the run's, or the bound's)",
+    )  # fmt: skip
+    command.add_argument(
+        "--live", action="store_true", help="of a run: serve its page here, fresh while it trains"
+    )
+    command.add_argument(
+        "--port", type=int, metavar="N", help="with --live: port of 127.0.0.1 (default a free one)"
+    )
+    runs = os.environ.get(variable("runs")) or Options.runs
+    command.add_argument("--runs", default=runs, help="folder that holds the runs (default runs)")
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -43,7 +43,7 @@ def certify_command(
         raise UsageError(f"--target {target:g} is no accuracy; it must be above 0 and at most 1")
     path = find_network(network, runs)
     saved = read_network(path)
-    found = certify_saved(str(path), saved, load_task(task) if task else _stated_task(path, saved))
+    found = certify_saved(str(path), saved, load_task(task) if task else stated_task(path, saved))
     reached = None if target is None else found.accuracy >= target
     report = {
         "command": "certify",
@@ -80,8 +80,14 @@ def find_network(text: str, runs: str) -> Path:
     return best
 
 
-def _stated_task(path: Path, saved: SavedNetwork) -> Task:
-    """Built-in tasks only: a file must not choose what code or which other file is read."""
+def stated_task(path: Path, saved: SavedNetwork) -> Task:
+    """The task that a saved network names, by default the Cubist Spiral.
+
+    Built-in tasks only: a file must not choose what code or which other file is read.
+
+    Raises:
+        UsageError: it names another.
+    """
     stated = saved.about.get("task", _TASK)
     if stated in TASKS:
         return load_task(str(stated))

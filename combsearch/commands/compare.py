@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from combsearch import durable
-from combsearch.commands.compare_figures import draw_comparison
+from combsearch.commands.compare_figures import draw_comparison, group_folder
+from combsearch.commands.compare_networks import save_networks
 from combsearch.commands.output import say
 from combsearch.commands.provenance import provenance
 from combsearch.commands.runs import find_run
@@ -54,6 +55,7 @@ def compare_command(
     as_json: bool,
     methods: Sequence[str] = (),
     restarts: int | None = None,
+    suffix: str = "png",
 ) -> dict[str, Any]:
     """Compare sweeps of pruners with each other and with what searches found.
 
@@ -69,6 +71,7 @@ def compare_command(
         as_json: print one JSON object.
         methods: whose runs are compared; none takes all that the sweeps have.
         restarts: how many of them count, the first ones; None takes all.
+        suffix: of the figures: png, pdf or svg.
 
     Returns:
         What ``comparison.json`` holds.
@@ -80,21 +83,18 @@ def compare_command(
     """
     targets = check_targets(targets)
     stores = open_runs(runs, runs_folder)
-    task = common_task(stores)
-    sweeps = [read_prune_run(store) for store in prune_stores(stores)]
-    searches = [read_search_run(one, task) for one in stores if one not in prune_stores(stores)]
-    found = chosen(groups(sweeps), methods, restarts)
+    task, found, searches = read_runs(stores, methods, restarts)
     report = {
         "command": "compare",
         "task": task.name,
         "task_digest": task.digest(),
         **compare(found, searches, targets, _deleting(task)),
-        "prune_runs": _sweeps_json(found),
+        "prune_runs": sweeps_json(found),
         "search_runs": [_search_json(one) for one in searches],
         "made_with": _made_with(runs, targets, output, methods, restarts),
     }
-    folder = Path(output) if output is not None else Path(sweeps[0].name) / "compare"
-    files = write_comparison(folder, report, found, searches, task)
+    folder = Path(output) if output is not None else prune_stores(stores)[0].root / "compare"
+    files = write_comparison(folder, report, found, searches, task, suffix)
     shown = {**report, "folder": str(folder), "files": files}
     say(json.dumps(shown) if as_json else f"{comparison_text(report)}\n\nfiles in {folder}")
     return shown
@@ -127,6 +127,16 @@ def open_runs(runs: Sequence[str], runs_folder: str) -> list[RunStore]:
     return stores
 
 
+def read_runs(
+    stores: Sequence[RunStore], methods: Sequence[str], restarts: int | None
+) -> tuple[Task, list[Group], list[SearchRun]]:
+    """The task of all runs, the sweeps in groups with what counts of them, the searches."""
+    task, sweeps = common_task(stores), prune_stores(stores)
+    runs = [read_prune_run(store) for store in sweeps]
+    searches = [read_search_run(store, task) for store in stores if store not in sweeps]
+    return task, chosen(groups(runs), methods, restarts), searches
+
+
 def _deleting(task: Task) -> Any:
     """``prunable`` of saved rows, every network once a target."""
     known: dict[tuple[str, int, float], Prunable | None] = {}
@@ -140,7 +150,8 @@ def _deleting(task: Task) -> Any:
     return deleted
 
 
-def _sweeps_json(found: Sequence[Group]) -> list[dict[str, Any]]:
+def sweeps_json(found: Sequence[Group]) -> list[dict[str, Any]]:
+    """Which sweeps there are, with digests of their rows."""
     return [
         {
             "run_folder": run.name,
@@ -189,8 +200,9 @@ def write_comparison(
     found: Sequence[Group],
     searches: Sequence[SearchRun],
     task: Task,
+    suffix: str,
 ) -> list[str]:
-    """Write text, CSV, JSON and figures to ``folder``; their paths."""
+    """Write text, CSV, JSON, networks and figures to ``folder``; their paths."""
     durable.make_folder(folder)
     texts = {
         "comparison.txt": comparison_text(report) + "\n",
@@ -200,6 +212,9 @@ def write_comparison(
         durable.write_bytes(folder / name, text.encode())
     durable.write_json(folder / "comparison.json", report)
     files = [folder / name for name in (*texts, "comparison.json")]
+    for group in found:
+        own = group_folder(folder, group, found) / "networks"
+        files += save_networks(own, group, report["targets"], task.name)
     print(f"combsearch: drawing figures in {folder}", file=sys.stderr)
-    files += draw_comparison(folder, report, found, searches, task)
+    files += draw_comparison(folder, report, found, searches, task, suffix)
     return [str(path) for path in files]

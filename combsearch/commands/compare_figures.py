@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from combsearch import plots
-from combsearch.commands.compare_networks import save_networks, saved_successes
+from combsearch.commands.compare_networks import saved_successes
 from combsearch.commands.output import file_name
 from combsearch.comparison import Group, SearchRun, Tries, joined, lowest
 from combsearch.comparison.bounds import EXISTS, TRAINED
@@ -32,25 +32,34 @@ def draw_comparison(
     found: Sequence[Group],
     searches: Sequence[SearchRun],
     task: Task,
+    suffix: str = "png",
 ) -> list[Path]:
-    """Write figures and networks of every group; their paths. Several have a folder each."""
+    """Write the figures of every group; their paths. Several groups have a folder each."""
     files: list[Path] = []
     for group in found:
-        own = folder if len(found) == 1 else folder / file_name(group.label)
-        files += save_networks(own / "networks", group, report["targets"], task.name)
-        files += _draw_group(own, group, searches, report["targets"])
+        own, targets = group_folder(folder, group, found), report["targets"]
+        files += _draw_group(own, group, searches, targets, suffix)
         if task.inputs == 2 and task.classes == 2:
-            files += _draw_networks(own, group, searches, report["targets"], task)
+            files += _draw_networks(own, group, searches, targets, task, suffix)
     return files
 
 
+def group_folder(folder: Path, group: Group, found: Sequence[Group]) -> Path:
+    """Where the files of one of the groups ``found`` go: by itself it needs no folder."""
+    return folder if len(found) == 1 else folder / file_name(group.label)
+
+
 def _draw_group(
-    folder: Path, group: Group, searches: Sequence[SearchRun], targets: Sequence[float]
+    folder: Path,
+    group: Group,
+    searches: Sequence[SearchRun],
+    targets: Sequence[float],
+    suffix: str,
 ) -> list[Path]:
     files = []
 
     def save(name: str, figure: Any) -> None:
-        files.append(folder / f"{name}.png")
+        files.append(folder / f"{name}.{suffix}")
         plots.save(figure, files[-1])
 
     tries, lines = group.tries, search_lines(searches, group.start)
@@ -86,17 +95,19 @@ def _draw_networks(
     searches: Sequence[SearchRun],
     targets: Sequence[float],
     task: Task,
+    suffix: str,
 ) -> list[Path]:
     """The bounds' networks and the sparsest saved one of each method, figures a target.
 
-    As many as fit a page are in ``networks-TARGET.png``, further ones in ``-2.png`` and so on.
+    As many as fit a page are in ``networks-TARGET``, further ones in ``networks-TARGET-2`` and
+    so on.
     """
     files = []
     for target in targets:
         shown = [*_bound_networks(searches, group.start, target), *_pruned(group, target)]
         for page, first in enumerate(range(0, len(shown), _PAGE_NETWORKS), 1):
             number = f"-{page}" if page > 1 else ""
-            files.append(folder / f"networks-{target:.10g}{number}.png")
+            files.append(folder / f"networks-{target:.10g}{number}.{suffix}")
             plots.save(plots.pruned_beside(shown[first : first + _PAGE_NETWORKS], task), files[-1])
     return files
 

@@ -77,7 +77,7 @@ def draw_masks(
         report: what its ``summary.json`` holds: task, space, target, levels, best.
         nets: the best network, or None: all diverged.
         folder: where the figures go.
-        suffix: ``"png"`` or ``"pdf"``.
+        suffix: ``"png"``, ``"pdf"`` or ``"svg"``.
     """
     title = f"{report['task']}: {report['space']}"
     figures = {"bound": plots.bound(report["levels"], report["target"], title)}
@@ -100,7 +100,7 @@ def draw_descent(
         report: what its ``summary.json`` holds.
         nets: the best network.
         folder: where the figures go.
-        suffix: ``"png"`` or ``"pdf"``.
+        suffix: ``"png"``, ``"pdf"`` or ``"svg"``.
     """
     lines = {}
     for descent in report["by_shape"]:

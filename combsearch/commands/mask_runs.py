@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-from combsearch import fields
 from combsearch.commands.mask_report import best_network, levels_report
 from combsearch.commands.mask_search import begin
 from combsearch.commands.running import seconds_since, state_text
 from combsearch.commands.tables import shape_text
 from combsearch.errors import UsageError
 from combsearch.progress import duration
-from combsearch.search.mask_plan import MaskConfig, MaskPlan
+from combsearch.search.saved_plan import KINDS, saved_plan
 from combsearch.search.tally import tally_of
-from combsearch.search_config import ExhaustConfig, Phase2Config
 from combsearch.store import RunStore
 
-KINDS = {"phase2": Phase2Config, "exhaust": ExhaustConfig}
-
-
-def saved_plan(store: RunStore) -> MaskPlan:
-    """The plan of a saved run; its task must be there, initial weights need not."""
-    kind: Any = KINDS[store.identity["command"]]
-    config: MaskConfig = fields.from_json(kind, store.identity["config"])
-    # Where nothing is trained no GPU is looked for, which would take seconds.
-    known = store.identity["trainer"] == "fused"
-    plan = MaskPlan.of(dataclasses.replace(config, trainer="fused") if known else config)
-    return dataclasses.replace(plan, config=config, fixed="init_digest" in store.identity)
+__all__ = ["KINDS", "mask_plot", "mask_status", "mask_status_text", "saved_plan"]
 
 
 def mask_status(store: RunStore) -> dict[str, Any]:

@@ -10,13 +10,18 @@ class OutputLostError(Exception):
 
 
 def say(text: str) -> None:
-    """``text`` on standard output.
+    """``text`` on standard output; of a file's odd name what cannot be written is escaped.
 
     Raises:
         OutputLostError: it is closed, full or gone.
     """
     try:
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError as error:
+            print(
+                text.encode(error.encoding, "backslashreplace").decode(error.encoding), flush=True
+            )
     except OSError as error:
         raise OutputLostError(str(error)) from error
 

@@ -54,7 +54,7 @@ def _phase1_config(store: RunStore) -> SearchConfig:
 def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     """What of a run is done and what is left; needs the run folder alone."""
     store = RunStore.attach(find_run(text, runs))
-    report, lines = _status(store)
+    report, lines = run_status(store)
     machines = trained_on(store.root)
     report["trained_on"] = machines
     report |= (facts := job_facts(store, report["finished"]))
@@ -67,7 +67,7 @@ def status_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     return report
 
 
-def _status(store: RunStore) -> tuple[dict[str, Any], str]:
+def run_status(store: RunStore) -> tuple[dict[str, Any], str]:
     """The status of a run of any command, as JSON and for a reader."""
     command = store.identity.get("command")
     if command in ("phase2", "exhaust"):
@@ -216,9 +216,15 @@ def _refuse_damaged(store: RunStore, found: list[tuple[str, str]]) -> None:
 def plot_command(
     text: str, runs: str, output: str | None, suffix: str, as_json: bool
 ) -> dict[str, Any]:
-    """Draw the figures of a run from its saved rows."""
+    """Draw the figures of a run, or of a saved report, from its saved rows."""
     from combsearch.commands.figures import draw_run
+    from combsearch.commands.reports import draw_report, find_report
 
+    if (saved := find_report(text, runs)) is not None:
+        files = draw_report(saved, runs, Path(output or saved.parent), suffix)
+        report = {"command": "plot", "report": str(saved), "files": [str(f) for f in files]}
+        say(json.dumps(report) if as_json else "\n".join(map(str, files)))
+        return report
     store = RunStore.attach(find_run(text, runs))
     folder = store.root / "figures" if output is None else Path(output)
     if store.identity.get("command") in ("phase2", "exhaust"):

@@ -6,6 +6,7 @@ process ends at once: what is saved is whole at any time, and workers end with t
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -66,6 +67,8 @@ class Stops:
 
     def __enter__(self) -> Stops:
         sys.unraisablehook = self._swallowed
+        if self.forever:  # Python gives its handlers up last of all: Ctrl-C would kill it there
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         if threading.current_thread() is threading.main_thread():
             for number in _STOPS:
                 if signal.getsignal(number) is not signal.SIG_IGN:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from combsearch.commands.arguments import export_options, published_options
 from combsearch.commands.study_dctps_arguments import add_dctps
 from combsearch.commands.study_dimensionality_arguments import add_dimensionality
+from combsearch.commands.study_disconnection import add_disconnection
 from combsearch.commands.tree import actions, group, leaf, runs
 from combsearch.studies.pqi.config import PqiConfig
 
@@ -36,6 +37,7 @@ def add_studies(commands: Commands) -> None:
     _plot_options(leaf(pqi, "plot", "study_pqi_runs", _pqi_plot, text))
     add_dimensionality(names)
     add_dctps(names)
+    add_disconnection(names)
 
 
 def _index_options(index: argparse.ArgumentParser) -> None:

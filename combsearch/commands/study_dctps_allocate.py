@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from combsearch.commands.arguments import format_option
 from combsearch.commands.study_dctps_networks import (
     check_image,
     network_options,
@@ -51,7 +52,7 @@ def add_allocate(commands: Commands) -> None:
     command.add_argument(
         "-o", "--output", metavar="FOLDER", help="where tables and figures go (default none)"
     )
-    command.add_argument("--format", choices=("png", "pdf"), default="png")
+    format_option(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -159,6 +160,19 @@ def _as_json(one: Allocation) -> dict[str, Any]:
         "emptied": list(one.emptied),
         "zero_scores": one.zero_scores,
     }
+
+
+def from_json(one: dict[str, Any]) -> Allocation:
+    """An allocation as ``allocation.json`` holds it.
+
+    Raises:
+        LookupError, TypeError: it holds none.
+    """
+    from combsearch.studies.dctps.allocate import Allocation
+
+    layers, sizes, kept = (tuple(one[key]) for key in ("names", "weights", "layers"))
+    facts = (one["network"], one["method"], one["density"], one["budget"])
+    return Allocation(*facts, layers, sizes, kept, one["zero_scores"])
 
 
 def _write_allocations(

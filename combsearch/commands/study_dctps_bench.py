@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from combsearch.commands.arguments import format_option
 from combsearch.commands.study_dctps_networks import progress
 from combsearch.commands.tree import leaf
 
@@ -26,7 +27,7 @@ def add_bench(commands: Commands) -> None:
     command.add_argument(
         "-o", "--output", metavar="FOLDER", help="where bench.json and the figure go (default none)"
     )
-    command.add_argument("--format", choices=("png", "pdf"), default="png")
+    format_option(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 

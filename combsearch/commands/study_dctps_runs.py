@@ -75,7 +75,7 @@ def draw_files(files: Sequence[str], output: str, suffix: str, as_json: bool) ->
         files: that ``study dctps export`` wrote, of one network in the same training; their
             methods, densities and seeds are joined.
         output: folder of the figures.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
         as_json: print one JSON object.
 
     Raises:

@@ -139,7 +139,7 @@ def draw_files(
     Args:
         files: that ``study dctps spiral export`` wrote.
         output: folder of the figure.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
         bounds: ``TARGET:TRAINED:EXISTS``, fewest nonzeros of the plain search at a target.
         as_json: print one JSON object.
 

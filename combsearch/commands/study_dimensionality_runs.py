@@ -140,7 +140,7 @@ def draw_files(
     Args:
         files: that ``study dimensionality export`` wrote.
         output: folder of the figures.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
         papers: ``EXPERIMENT:TABLE.csv``, tables whose values are drawn beside.
         as_json: print one JSON object.
 

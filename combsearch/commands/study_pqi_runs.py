@@ -88,7 +88,7 @@ def draw_files(
         files: that ``study pqi export`` wrote: of one network in the same training, whose chains
             are joined; with ``bounds`` a file a network.
         output: folder of the figures.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
         bounds: ``TARGET:TRAINED:EXISTS``, the fewest nonzeros that the search found at a target
             accuracy; with any, the figure of all files beside these is drawn instead.
         as_json: print one JSON object.

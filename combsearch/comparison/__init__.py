@@ -7,6 +7,7 @@ bounds      how few nonzeros a search needed, by training and at all
 prunable    what can still be deleted from a trained network
 table       the comparison as JSON values
 text        the same for a reader, and as CSV
+saved       comparison.json, read and checked
 """
 
 from __future__ import annotations

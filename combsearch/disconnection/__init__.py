@@ -44,8 +44,8 @@ whatever p is. Taken are the best p, and the smaller one of the odd and the even
 (At p = K / weights, 1 / P(K kept) is about sqrt(2 pi K q); a larger p is better where K is
 small against the neurons. With budgets by layer all odds p_l / q_l are tilted alike.)
 
-The paper ("Sparsest Models Elude Pruning") also has a theorem on disconnected paths of
-random masks; its statement was not at hand, and this is not taken from it.
+``two_layers`` has the theorem of the paper ("Sparsest Models Elude Pruning", appendix L) on
+random masks that cut two layers off from each other.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@
     disconnected(panels)             share of disconnected parameters by budget
     accuracy_by_budget(rows, target) every run of pruning methods by weight budget (20 to 24)
     random_disconnection(curves)     how likely random masks have disconnected weights
+    two_layers(curves)               random masks that cut two layers off (theorem L.1)
     network(shape, weights, biases)  a network drawn with its weights (the paper's figure 1)
     pruned_network(network, task)    the same with its disconnected weights and neurons shown
     pruned_beside(networks, task)    several of them, the found one first (figures 9 to 19)
@@ -31,6 +32,7 @@ from combsearch.plots.draw_pruned import Pruned, pruned_beside, pruned_network
 from combsearch.plots.draw_regions import levels_grid, regions
 from combsearch.plots.draw_scatter import scatter
 from combsearch.plots.draw_success import success
+from combsearch.plots.draw_two_layers import two_layers
 from combsearch.plots.forward import unpack
 from combsearch.plots.methods import method_name
 from combsearch.plots.style import save
@@ -53,5 +55,6 @@ __all__ = [
     "save",
     "scatter",
     "success",
+    "two_layers",
     "unpack",
 ]

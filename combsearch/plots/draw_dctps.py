@@ -29,7 +29,7 @@ def draw_dctps(rows: pa.Table, folder: Path, suffix: str = "png") -> list[Path]:
     Args:
         rows: of ``dctps_rows``, one at least.
         folder: made if missing.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
 
     Returns:
         The files written.

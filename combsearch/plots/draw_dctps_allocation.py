@@ -36,7 +36,7 @@ def draw_allocations(found: Sequence[Allocation], folder: Path, suffix: str = "p
     Args:
         found: one at least.
         folder: made if missing.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
 
     Returns:
         The files written.

@@ -25,7 +25,7 @@ def draw_dctps_bench(report: Mapping[str, Any], folder: Path, suffix: str = "png
     Args:
         report: what ``studies.dctps.bench.bench`` returns.
         folder: made if missing.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
 
     Returns:
         The files written.

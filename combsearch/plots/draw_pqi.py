@@ -35,7 +35,7 @@ def draw_pqi(
         folder: made if missing.
         grid: the pairs ``"p:q"`` of the rows' lists, in their order.
         layers: names of the network's layers, in the rows' order; none: no figure of them.
-        suffix: png or pdf.
+        suffix: png, pdf or svg.
 
     Returns:
         The files written.

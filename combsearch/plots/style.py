@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from matplotlib.figure import Figure
 
 from combsearch.durable import make_folder, write_bytes
 from combsearch.errors import UsageError
+from combsearch.figure_formats import FIGURE_FORMATS
 
 COLUMN = 3.5  # inches: one column of a two-column paper
 PAGE = 7.0  # inches: the text width
@@ -67,8 +69,13 @@ _STYLE: Any = {
     "legend.frameon": False,
     "figure.dpi": DPI,
     "pdf.fonttype": 42,  # TrueType: text stays text, as journals ask
+    # An SVG holds no fonts: text that stays text is set in whatever a reader has, and labels
+    # that were placed by our font's widths run into each other. Outlines look right everywhere.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "combsearch",  # else the ids of an SVG are drawn by chance
 }
-_SUFFIXES = (".png", ".pdf")
+# A date in the file would make every file differ.
+_METADATA: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 @contextmanager
@@ -89,30 +96,50 @@ def new_figure(width: float, height: float) -> Figure:
 
 @styled()
 def save(figure: Figure, *paths: str | Path) -> None:
-    """Write ``figure`` to each of ``paths``, as PNG (200 dpi) or PDF by suffix.
+    """Write ``figure`` to each of ``paths``, as PNG (200 dpi), PDF or SVG by suffix.
 
     Same figure, same matplotlib: same bytes. Missing folders are made; a file is there
     wholly or not at all.
 
     Raises:
-        UsageError: for a suffix other than .png and .pdf, before anything is written, or
+        UsageError: for another suffix than .png, .pdf and .svg, before anything is written, or
             when the folder cannot be written.
         NoSpaceError: when the disk is full.
     """
     targets = [Path(path) for path in paths]
     for path in targets:
-        if path.suffix.lower() not in _SUFFIXES:
+        if path.suffix.lower()[1:] not in FIGURE_FORMATS:
+            *most, last = (f".{kind}" for kind in FIGURE_FORMATS)
             raise UsageError(
-                f"cannot save a figure as {path.name!r}: its suffix must be .png or .pdf"
+                f"cannot save a figure as {path.name!r}: its suffix must be"
+                f" {', '.join(most)} or {last}"
             )
     for path in targets:
         kind = path.suffix.lower()[1:]
-        # A date in the file would make every file differ.
-        metadata = {"CreationDate": None} if kind == "pdf" else None
         data = io.BytesIO()
-        figure.savefig(data, format=kind, dpi=DPI, metadata=metadata)
+        with _own_ids(figure):
+            figure.savefig(data, format=kind, dpi=DPI, metadata=_METADATA.get(kind))
         make_folder(path.parent)
         write_bytes(path, data.getbuffer())
+
+
+@contextmanager
+def _own_ids(figure: Figure) -> Iterator[None]:
+    """For the time of the block no two artists with one gid, and none with a space in it.
+
+    An SVG writes them as ids, which a page must not hold twice.
+    """
+    named = [artist for artist in figure.findobj() if artist.get_gid()]
+    gids = [str(artist.get_gid()) for artist in named]
+    seen: Counter[str] = Counter()
+    try:
+        for artist, gid in zip(named, gids, strict=True):
+            seen[gid] += 1
+            artist.set_gid(f"{gid} {seen[gid]}".replace(" ", "-"))
+        yield
+    finally:
+        for artist, gid in zip(named, gids, strict=True):
+            artist.set_gid(gid)
 
 
 def percent(share: float) -> str:

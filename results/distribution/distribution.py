@@ -5,23 +5,25 @@ Training is chaotic in float rounding, so single runs part; their distributions 
 so that they share one order of the points and vmap can train them side by side.
 
     python results/distribution/distribution.py          # about five minutes on a core
+    python results/distribution/distribution.py --draw   # the figure again, from the JSON
 """
 
 from __future__ import annotations
 
 import json
-import time
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from scipy.stats import fisher_exact, ks_2samp
 
 from combsearch.commands.bench import machine
 from combsearch.config import Recipe
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
+from combsearch.plots.style import BLUE, COLUMN, ORANGE, new_figure, save, styled
 from combsearch.rng import RunKeys
 from combsearch.tasks import cubist_spiral
 from combsearch.trainers import get_trainer
@@ -29,23 +31,22 @@ from combsearch.trainers import get_trainer
 RUNS, HERE = 512, Path(__file__).parent
 
 
-def accuracies(name: str) -> tuple[np.ndarray, float]:
-    """Final accuracy [run] by one trainer, and the seconds it took."""
+def accuracies(name: str) -> np.ndarray:
+    """Final accuracy [run] by one trainer."""
     task, shape, recipe = cubist_spiral(), NetShape.parse("7,3,3"), Recipe()
     mask = MaskBatch.dense_of(shape)
     number = np.arange(RUNS)
     mask_keys = mask.keys() + (number // 16).astype(np.uint64)
     keys = RunKeys.make(0, mask_keys, [recipe.cell] * RUNS, number % 16)
     nets = NetBatch.create(MLP(shape), keys, mask)
-    trainer, started = get_trainer(name), time.perf_counter()
-    nets = trainer.fit(nets, task, recipe, keys)
-    return trainer.score(nets, task).accuracy, time.perf_counter() - started
+    trainer = get_trainer(name)
+    return trainer.score(trainer.fit(nets, task, recipe, keys), task).accuracy
 
 
 def main() -> None:
     """Train, compare, write distribution.json and distribution.png beside this file."""
     torch.set_num_threads(1)
-    (fused, fused_seconds), (vmap, vmap_seconds) = accuracies("fused"), accuracies("vmap")
+    fused, vmap = accuracies("fused"), accuracies("vmap")
     test = ks_2samp(fused, vmap)
     report = {
         "shape": [2, 7, 3, 3, 1],
@@ -54,7 +55,6 @@ def main() -> None:
         "kolmogorov_smirnov": round(float(test.statistic), 4),
         "p_value": round(float(test.pvalue), 4),
         "mean": {"fused": round(fused.mean(), 5), "vmap": round(vmap.mean(), 5)},
-        "seconds": {"fused": round(fused_seconds, 1), "vmap": round(vmap_seconds, 1)},
         "machine": machine(),
     }
     for target in (0.95, 0.995):
@@ -65,25 +65,30 @@ def main() -> None:
             "vmap": good[1],
             "fisher_p": round(float(fisher_exact(table).pvalue), 4),
         }
-    (HERE / "distribution.json").write_text(json.dumps(report, indent=1) + "\n")
-    draw(fused, vmap, HERE / "distribution.png")
     print(json.dumps(report))
+    sorted_runs = {"fused": np.sort(fused), "vmap": np.sort(vmap)}
+    report["accuracies"] = {name: found.round(5).tolist() for name, found in sorted_runs.items()}
+    (HERE / "distribution.json").write_text(json.dumps(report) + "\n")
+    draw(report, HERE / "distribution.png")
 
 
-def draw(fused: np.ndarray, vmap: np.ndarray, path: Path) -> None:
+@styled()
+def draw(report: dict[str, Any], path: Path) -> None:
     """Both empirical distributions."""
-    figure = Figure(figsize=(3.5, 2.6), layout="constrained")
-    axes = figure.add_subplot()
-    share = np.arange(1, RUNS + 1) / RUNS
-    axes.step(np.sort(vmap), share, color="#b5541c", lw=2.2, label="torch.func vmap")
-    axes.step(np.sort(fused), share, color="#1f6fb4", lw=1.0, label="fused kernel")
+    figure = new_figure(COLUMN, 2.6)
+    axes = figure.add_axes((0.15, 0.16, 0.82, 0.81))
+    share = np.arange(1, report["runs"] + 1) / report["runs"]
+    lines = {"vmap": (ORANGE, 2.2, "torch.func vmap"), "fused": (BLUE, 1.0, "fused kernel")}
+    for name, (colour, width, label) in lines.items():
+        axes.step(report["accuracies"][name], share, color=colour, lw=width, label=label)
     axes.set_xlabel("accuracy after 50 epochs")
-    axes.set_ylabel("share of 512 runs below")
-    axes.legend(frameon=False, fontsize=8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    figure.savefig(path, dpi=200)
+    axes.set_ylabel(f"share of {report['runs']} runs below")
+    axes.legend()
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--draw"]:
+        draw(json.loads((HERE / "distribution.json").read_text()), HERE / "distribution.png")
+    else:
+        main()

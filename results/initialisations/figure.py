@@ -9,13 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+from combsearch.plots.style import ACCENT, BLUE, ORANGE, PAGE, new_figure, save, styled
 
 HERE = Path(__file__).parent
 COLOURS = {
-    "published": "#a3195b",
-    "signs": "#0b62a4",
-    "magnitudes": "#c8620a",
+    "published": ACCENT,
+    "signs": BLUE,
+    "magnitudes": ORANGE,
     "weight signs": "#6fa8cf",
     "fresh": "#6b6b6b",
 }
@@ -44,17 +44,19 @@ def draw(axes: Any, pairs: list[dict[str, Any]]) -> None:
     axes.set_xlabel("share of runs that reach the target (triangle: none did)")
 
 
+@styled()
 def main() -> None:
     """Read signs.json, write signs.png."""
     pairs = json.loads((HERE / "signs.json").read_text())["pairs"]
-    figure = Figure(figsize=(7.0, 0.6 + 0.55 * len(pairs)), layout="constrained")
-    axes = figure.add_subplot()
+    height = 0.6 + 0.55 * len(pairs)
+    figure = new_figure(PAGE, height)
+    left, right, foot, top = 1.9, 1.15, 0.42, 0.08  # inches around the frame
+    axes = figure.add_axes(
+        (left / PAGE, foot / height, (PAGE - left - right) / PAGE, (height - foot - top) / height)
+    )
     draw(axes, pairs)
-    axes.tick_params(labelsize=7.5)
-    axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    figure.savefig(HERE / "signs.png", dpi=200)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    save(figure, HERE / "signs.png")
 
 
 if __name__ == "__main__":

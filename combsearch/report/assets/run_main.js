@@ -1,0 +1,3 @@
+"use strict";
+// The page of a run begins.
+Run.show(Page.data());

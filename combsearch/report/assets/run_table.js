@@ -1,0 +1,114 @@
+"use strict";
+// Tables of best runs: sorted by their heads, a part of them at first; rows open networks.
+const RunTable = (() => {
+  const FIRST = 200;
+  const NUMBERS = ["whole", "percent", "share", "interval"];
+  const FORMATS = {
+    whole: Page.whole,
+    percent: Page.percent,
+    share: RunScales.share,
+    interval: (ends) => (ends === null ? "–" : ends.map(RunScales.share).join(" to ")),
+    text: (text) => text ?? "–",
+  };
+  const WORDS = { "-1": "not saved", "-2": "left out" };
+  const compareTexts = new Intl.Collator("en", { numeric: true }).compare;
+
+  /** What a table needs to remember between two drawings. */
+  const begin = () => ({ table: 0, column: null, falls: false, all: false, row: 0 });
+
+  /** Draw the tables of ``data`` on ``root``; ``state`` is kept by the caller. */
+  function draw(root, data, state, open) {
+    const table = data.tables[Math.min(state.table, data.tables.length - 1)];
+    const again = (focus) => {
+      draw(root, data, state, open);
+      root.querySelector(`[data-focus="${focus}"]`)?.focus();
+    };
+    const opens = table.networks.length > 0;
+    const order = sorted(table, state);
+    const shown = state.all ? order : order.slice(0, FIRST);
+    const body = Page.element("tbody", {}, shown.map((place, at) => row(table, place, at, state, open)));
+    if (opens) body.addEventListener("keydown", (event) => stepped(event, body, state));
+    root.replaceChildren(
+      tabs(data, state, again),
+      Page.element("p", { class: "quiet" }, table.note),
+      Page.element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table: ${table.title}` },
+        Page.element("table", {}, heads(table, state, again, opens), body)),
+      ...(shown.length < order.length
+        ? [Page.button(`Show all ${Page.whole(order.length)} rows`, () => { state.all = true; again("tab"); }, { class: "all" })]
+        : []));
+    if (!order.length) body.append(Page.element("tr", {}, Page.element("td", { colspan: table.columns.length + 1, class: "quiet" }, "no run is saved yet")));
+  }
+
+  function tabs(data, state, again) {
+    if (data.tables.length < 2) return Page.element("div", {});
+    return Page.element("div", { class: "tabs", role: "group", "aria-label": "Which table" },
+      data.tables.map((one, place) => Page.button(one.title, () => {
+        Object.assign(state, begin(), { table: place });
+        again(`tab ${place}`);
+      }, { "aria-pressed": `${place === state.table}`, "data-focus": `tab ${place}` })));
+  }
+
+  function heads(table, state, again, opens) {
+    const made = table.columns.map(({ name, kind }, column) => {
+      const own = state.column === column;
+      const sort = own ? (state.falls ? "descending" : "ascending") : "none";
+      const click = () => {
+        // Best and largest first is what is mostly asked for; the same head again turns it round.
+        const falls = own ? !state.falls : kind !== "text" && name !== "nonzeros" && name !== "budget" && name !== "width";
+        Object.assign(state, { column, falls, row: 0 });
+        again(`head ${column}`);
+      };
+      return Page.element("th", { scope: "col", "aria-sort": sort, class: NUMBERS.includes(kind) ? "number" : null },
+        Page.button(name, click, { class: "sort", "data-focus": `head ${column}` }));
+    });
+    return Page.element("thead", {}, Page.element("tr", {}, made, opens ? Page.element("th", { scope: "col", class: "net" }, "network") : null));
+  }
+
+  function row(table, place, at, state, open) {
+    const values = table.rows[place];
+    const network = table.networks[place];
+    const cells = table.columns.map(({ kind }, column) =>
+      Page.element("td", { class: NUMBERS.includes(kind) ? "number" : null }, FORMATS[kind](values[column])));
+    if (network === undefined) return Page.element("tr", {}, cells);
+    if (network < 0) return Page.element("tr", {}, cells, Page.element("td", { class: "net quiet" }, WORDS[network]));
+    const label = `Open the network: ${table.columns.slice(0, 3).map(({ name, kind }, column) => `${name} ${FORMATS[kind](values[column])}`).join(", ")}`;
+    const button = Page.button("Open", () => open(network), { class: "open", "aria-label": label, tabindex: -1 });
+    const made = Page.element("tr", { class: "opens" }, cells, Page.element("td", { class: "net" }, button));
+    made.addEventListener("click", (event) => { if (event.target !== button) open(network); });
+    button.addEventListener("focus", () => { state.row = at; });
+    if (at === 0) button.tabIndex = 0;
+    return made;
+  }
+
+  /** Arrow keys go from row to row: the table is one stop of the Tab key. */
+  function stepped(event, body, state) {
+    const buttons = [...body.querySelectorAll("button.open")];
+    const now = buttons.indexOf(document.activeElement);
+    const to = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (now < 0 || to === undefined) return;
+    const next = buttons[Math.min(Math.max(to, 0), buttons.length - 1)];
+    buttons[now].tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+    event.preventDefault();
+  }
+
+  /** Places of the rows as they are shown; those without a value come last. */
+  function sorted(table, { column, falls }) {
+    const places = d3.range(table.rows.length);
+    if (column === null) return places;
+    const value = (place) => {
+      const found = table.rows[place][column];
+      return Array.isArray(found) ? found[0] : found;
+    };
+    const isText = table.columns[column].kind === "text";
+    const order = isText ? compareTexts : d3.ascending;
+    return places.sort((a, b) => {
+      const [first, second] = [value(a), value(b)];
+      if (first === null || second === null) return (first === null) - (second === null) || a - b;
+      return (falls ? order(second, first) : order(first, second)) || a - b;
+    });
+  }
+
+  return { begin, draw };
+})();

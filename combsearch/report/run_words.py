@@ -1,0 +1,84 @@
+"""What a run is and how far it is, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from combsearch.store import RunStore
+
+KINDS = {
+    "phase1": "Phase one: every dense shape, by rising nonzeros",
+    "phase2": "Phase two: every mask of one shape, level by level",
+    "exhaust": "Exhaust: every mask of every shape, level by level",
+    "descend": "Descend: deletion from trained dense networks",
+    "prune": "Prune: a sweep over pruning methods",
+}
+
+
+def about_run(store: RunStore, config: Any) -> list[list[str]]:
+    """(name, text) pairs of what a run is."""
+    own = config.to_json()
+    facts = {"task": own["task"]}
+    if "target" in own:
+        facts["target"] = target_text(own["target"])
+    for name, text in (("methods", "methods"), ("widths", "widths"), ("shapes", "starting shapes")):
+        if name in own:
+            facts[text] = ", ".join(map(str, own[name]))
+    if own.get("shape"):
+        facts["shape"] = f"({own['shape']})"
+    elif "depth" in own and "width" in own:
+        facts["space"] = f"{own['depth']} hidden layers of up to {own['width']} neurons"
+    if "cells" in own:
+        facts["recipes"] = ", ".join(own["cells"])
+        facts["training"] = (
+            f"{own['epochs']} epochs, batches of {own['batch_size']}, momentum"
+            f" {own['momentum']:g}, weight decay {own['weight_decay']:g}"
+        )
+    most = "at most " if "level_runs" in own else ""
+    facts["restarts"] = f"{most}{own['restarts']:,} of each"
+    if own.get("race"):
+        facts["races"] = f"the worse half drops out five times; 1 in {own['controls']} in full"
+    facts["seed"] = f"{own['seed']}"
+    if machines := _machines(store):
+        facts["trained on"] = ", ".join(machines)
+    return [[name, text] for name, text in facts.items()]
+
+
+def progress(command: str, status: Mapping[str, Any]) -> dict[str, Any]:
+    """What is done of how much.
+
+    Returns:
+        ``done``, ``whole``, ``unit``; ``at_most``: whether the search ends with a success.
+    """
+    at_most = False
+    if command == "phase1":
+        done, left, unit = status["shapes_done"], status["shapes_left"], "shapes"
+        at_most = not status["config"]["full"] and not status["shape"]
+    elif command == "prune":
+        done, left, unit = status["runs_done"], status["runs_left"], "runs"
+    elif command == "descend":
+        every = status["descents"]
+        done = len(every) if status["finished"] else sum(one["finished"] for one in every)
+        left, unit = len(every) - done, "descents"
+    else:
+        done, left, unit = status["masks_done"], status["masks_left"], "masks"
+        at_most = not status["config"]["every_level"] and status["bound"] is None
+    return {"done": done, "whole": done + left, "unit": unit, "at_most": at_most and left > 0}
+
+
+def target_text(target: float) -> str:
+    """``99.5%``: as many digits as it has."""
+    return f"{round(target * 100, 8):g}%"
+
+
+def _machines(store: RunStore) -> list[str]:
+    """The GPUs or processors that the run was trained on, as its summary says."""
+    try:
+        found = json.loads((store.root / "summary.json").read_bytes())["sessions"]
+        machines = [one["made_with"]["machine"] for one in found if one["trained"]]
+        named = [name for one in machines for name in one.get("gpus") or [one["processor"]]]
+        return [str(name) for name in dict.fromkeys(named)]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return []
