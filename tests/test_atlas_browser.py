@@ -11,10 +11,10 @@ from browser import browser_of, opened, screenshot
 from playwright.sync_api import Browser, Page
 from searching import phase2, write_task
 
-from combsearch.report.atlas_data import Atlas, read_atlas
-from combsearch.report.atlas_neighbours import NOWHERE, one_weight_fewer
-from combsearch.report.atlas_page import atlas_page
-from combsearch.report.network_page import percent
+from combsearch.report.atlas.data import Atlas, read_atlas
+from combsearch.report.atlas.neighbours import NOWHERE, one_weight_fewer
+from combsearch.report.atlas.page import atlas_page
+from combsearch.report.network.page import percent
 from combsearch.store import RunStore
 
 READ = "const masks = AtlasMasks.read(Page.data());"

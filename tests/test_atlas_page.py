@@ -19,10 +19,11 @@ from combsearch.canonical import canonical_form
 from combsearch.enumeration import mask_space
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.mask import MaskBatch, NetShape
-from combsearch.report import atlas_data, atlas_page
-from combsearch.report.atlas_data import Atlas, read_atlas
-from combsearch.report.atlas_neighbours import NOWHERE, one_weight_fewer
-from combsearch.report.atlas_page import atlas_json
+from combsearch.report.atlas import data as atlas_data
+from combsearch.report.atlas import page as atlas_page
+from combsearch.report.atlas.data import Atlas, read_atlas
+from combsearch.report.atlas.neighbours import NOWHERE, one_weight_fewer
+from combsearch.report.atlas.page import atlas_json
 from combsearch.search.mask_plan import MaskPlan
 from combsearch.search_config import ExhaustConfig
 from combsearch.store import RunStore

@@ -11,7 +11,7 @@ from browser import browser_of, opened, screenshot
 from comparisons import Json, accuracy_of, data_of, folder_of, run_of
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from combsearch.report.comparison_page import comparison_page
+from combsearch.report.comparison.page import comparison_page
 from combsearch.tasks import cubist_spiral
 
 

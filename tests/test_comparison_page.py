@@ -22,8 +22,8 @@ from combsearch.comparison.saved import narrowed, read_comparison
 from combsearch.errors import CorruptDataError
 from combsearch.method_looks import looks
 from combsearch.prune_config import NINE, RANDOM
-from combsearch.report.comparison_page import MOST_BYTES, comparison_page
-from combsearch.report.dark import linear, on_dark
+from combsearch.report.comparison.dark import linear, on_dark
+from combsearch.report.comparison.page import MOST_BYTES, comparison_page
 from combsearch.store import RunStore
 from combsearch.tasks import cubist_spiral
 
@@ -285,7 +285,7 @@ def test_as_many_networks_as_fit_the_best_of_all_widths_first(
     file: Path, data: Json, page: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = len(page) - 150_000
-    monkeypatch.setattr("combsearch.report.comparison_page.MOST_BYTES", most)
+    monkeypatch.setattr("combsearch.report.comparison.page.MOST_BYTES", most)
     small = comparison_page(file)
     assert most - 5_000 < len(small) <= most
     found = data_of(small)

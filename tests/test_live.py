@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from combsearch.errors import CorruptDataError
-from combsearch.report import live_http
-from combsearch.report.live import Fresh, Limits, LiveServer, Source
+from combsearch.report.live import protocol
+from combsearch.report.live.server import Fresh, Limits, LiveServer, Source
 from combsearch.report.page import page, policy_of
 
 QUICK = Limits(4, head_seconds=0.3, send_seconds=0.5, end_seconds=0.2, pause_seconds=0.0, rest=0.0)
@@ -307,14 +307,14 @@ def test_a_second_request_on_a_connection_is_not_answered(server: LiveServer) ->
 
 def test_long_heads_are_refused(server: LiveServer) -> None:
     host = f"Host: 127.0.0.1:{server.port}\r\n"
-    long = "/" + "x" * live_http.LINE_BYTES
+    long = "/" + "x" * protocol.LINE_BYTES
     assert parsed(exchange(server, f"GET {long} HTTP/1.1\r\n{host}\r\n".encode())).status == 414
-    assert parsed(exchange(server, b"G" * (live_http.LINE_BYTES + 99))).status == 414
-    many = "".join(f"X{i}: y\r\n" for i in range(live_http.HEADERS - 1))
+    assert parsed(exchange(server, b"G" * (protocol.LINE_BYTES + 99))).status == 414
+    many = "".join(f"X{i}: y\r\n" for i in range(protocol.HEADERS - 1))
     assert parsed(exchange(server, f"GET / HTTP/1.1\r\n{host}{many}\r\n".encode())).status == 200
     more = f"GET / HTTP/1.1\r\n{host}{many}X: y\r\n\r\n"
     assert parsed(exchange(server, more.encode())).status == 431
-    wide = f"Cookie: {'x' * live_http.HEAD_BYTES}\r\n"
+    wide = f"Cookie: {'x' * protocol.HEAD_BYTES}\r\n"
     assert parsed(exchange(server, f"GET / HTTP/1.1\r\n{host}{wide}\r\n".encode())).status == 431
     endless = f"GET / HTTP/1.1\r\n{host}{wide}"
     assert parsed(exchange(server, endless.encode())).status == 431
@@ -323,8 +323,8 @@ def test_long_heads_are_refused(server: LiveServer) -> None:
 def test_a_head_of_blanks_is_judged_quickly() -> None:
     head = b"GET / HTTP/1.1\r\nX:" + b" \t" * 30_000 + b"\0\r\n\r\n"
     began = time.monotonic()
-    with pytest.raises(live_http.RefusedError):
-        live_http.parse(head)
+    with pytest.raises(protocol.RefusedError):
+        protocol.parse(head)
     assert time.monotonic() - began < 0.5
 
 
@@ -508,10 +508,10 @@ def test_it_listens_on_this_machine_only(server: LiveServer) -> None:
 
 
 def test_at_port_80_the_host_may_lack_its_number() -> None:
-    request = live_http.parse(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    live_http.check(request, 80)
-    with pytest.raises(live_http.RefusedError):
-        live_http.check(request, 8080)
+    request = protocol.parse(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    protocol.check(request, 80)
+    with pytest.raises(protocol.RefusedError):
+        protocol.check(request, 8080)
 
 
 def test_files_beside_it_are_out_of_reach(tmp_path: Path, server: LiveServer) -> None:

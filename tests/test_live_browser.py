@@ -16,7 +16,7 @@ from searching import SMALL, write_task
 
 from combsearch import cli
 from combsearch.commands.show_live import source_of
-from combsearch.report.live import Limits, LiveServer
+from combsearch.report.live.server import Limits, LiveServer
 
 NAME = "<img src=x onerror=alert(1)>"
 EAGER = Limits(pause_seconds=0.0, rest=0.0)

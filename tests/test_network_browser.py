@@ -24,8 +24,8 @@ from combsearch.connectivity import (
 )
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch
-from combsearch.report.network_page import network_page
-from combsearch.report.networks import network_json
+from combsearch.report.network.data import network_json
+from combsearch.report.network.page import network_page
 from combsearch.report.points import task_json
 from combsearch.saved_network import (
     About,

@@ -16,7 +16,7 @@ from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
 from combsearch.report.made_by import command_of, run_of, seed_of
-from combsearch.report.network_page import network_item, network_page, percent
+from combsearch.report.network.page import network_item, network_page, percent
 from combsearch.rng import RunKeys
 from combsearch.runfile import create_identity
 from combsearch.saved_network import About, read_network, save_network

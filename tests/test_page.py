@@ -19,7 +19,7 @@ from combsearch.report.page import SHARED, STYLE, asset, page, policy_of, script
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "combsearch" / "report" / "assets"
 D3 = ASSETS / "d3"
-OWN = sorted(path for path in ASSETS.iterdir() if path.is_file())
+OWN = sorted(path for path in ASSETS.rglob("*") if path.is_file() and D3 not in path.parents)
 
 NASTY = [
     "</script><script>alert(1)</script>", "</SCRIPT >", "<!--", "-->", "<script", "]]>", "&lt;",
@@ -69,8 +69,14 @@ def hashed(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def name_of(path: Path) -> str:
+    return path.relative_to(ASSETS).as_posix()
+
+
 def make(data: Any = None, title: str = "a run", **more: Any) -> bytes:
-    return page(title, data, ("forward.js", "network.js"), ("network.css",), **more)
+    return page(
+        title, data, ("network/forward.js", "network/network.js"), ("network/network.css",), **more
+    )
 
 
 # ---- the policy -----------------------------------------------------------------------
@@ -84,7 +90,7 @@ def test_the_policy_names_the_scripts_and_styles_that_are_there(live: bool) -> N
     assert policy["script-src"] == [hashed(text) for text in code]
     assert policy["style-src"] == [hashed(text) for _, text in parsed.all("style")]
     assert len(code) == len(SHARED) + 2 and len(parsed.all("style")) == 2
-    assert code[-1] == (ASSETS / "network.js").read_text("utf-8")
+    assert code[-1] == (ASSETS / "network/network.js").read_text("utf-8")
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == ["'none'"]
     assert policy["img-src"] == ["data:", "blob:"]
     assert policy.get("connect-src") == (["'self'"] if live else None)
@@ -187,16 +193,24 @@ FORBIDDEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [p for p in OWN if p.suffix == ".js"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [p for p in OWN if p.suffix == ".js"],
+    ids=name_of,
+)
 def test_scripts_never_make_markup_or_code_of_texts(path: Path) -> None:
     text = path.read_text("utf-8")
     for what, pattern in FORBIDDEN.items():
         assert not re.findall(pattern, text), what
-    assert path.name == "live.js" or not re.search(r"\bfetch\b", text)
+    assert name_of(path) == "live/live.js" or not re.search(r"\bfetch\b", text)
     assert text.startswith('"use strict";\n')
 
 
-@pytest.mark.parametrize("path", [p for p in OWN if p.suffix == ".css"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [p for p in OWN if p.suffix == ".css"],
+    ids=name_of,
+)
 def test_styles_load_nothing(path: Path) -> None:
     assert not re.search(r"url\(|@import|expression\(|</", path.read_text("utf-8"))
 
@@ -223,15 +237,15 @@ def test_d3_makes_no_code_of_texts_and_asks_nobody() -> None:
 
 def test_every_file_is_of_some_page_and_every_name_is_a_file() -> None:
     named: set[str] = set()
-    for path in (ROOT / "combsearch" / "report").glob("*.py"):
+    for path in (ROOT / "combsearch" / "report").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 named |= {*re.findall(r"^[\w/.]+\.(?:js|css)$", node.value)}
-    present = {path.name for path in OWN} | {"d3/d3.min.js"}
+    present = set(map(name_of, OWN)) | {"d3/d3.min.js"}
     assert named == present
     assert {*SHARED, STYLE} <= named
 
 
 def test_every_asset_can_stand_in_a_page() -> None:
     for path in OWN:
-        assert asset(path.name) == path.read_text("utf-8")
+        assert asset(name_of(path)) == path.read_text("utf-8")

@@ -14,9 +14,9 @@ from browser import browser_of, opened, screenshot
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from combsearch.commands.runs import run_status
-from combsearch.report.network_page import percent
-from combsearch.report.run_data import run_data
-from combsearch.report.run_page import page_of
+from combsearch.report.network.page import percent
+from combsearch.report.run.data import run_data
+from combsearch.report.run.page import page_of
 from combsearch.store import RunStore
 
 ODD = "<img src=x onerror=alert(1)>"

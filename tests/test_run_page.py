@@ -26,9 +26,12 @@ from combsearch.commands.runs import run_status
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.frontier import excluded_probability, success_interval
 from combsearch.mask import MaskBatch
-from combsearch.report import run_descend, run_networks, run_rows, run_tables
-from combsearch.report.run_data import run_data
-from combsearch.report.run_page import run_page
+from combsearch.report.run import descend as run_descend
+from combsearch.report.run import networks as run_networks
+from combsearch.report.run import rows as run_rows
+from combsearch.report.run import tables as run_tables
+from combsearch.report.run.data import run_data
+from combsearch.report.run.page import run_page
 from combsearch.rows import canonical
 from combsearch.search import descent
 from combsearch.search.descend import DescendPlan, read_state

@@ -15,7 +15,8 @@ from searching import SMALL, run_json, tree, write_task
 from combsearch import cli
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch
-from combsearch.report import atlas_page, comparison_page
+from combsearch.report.atlas import page as atlas_page
+from combsearch.report.comparison import page as comparison_page
 from combsearch.rng import RunKeys
 from combsearch.saved_network import save_network
 from combsearch.store import RunStore

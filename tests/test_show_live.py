@@ -19,8 +19,8 @@ from searching import SMALL, combsearch, finish, tree, write_task
 
 from combsearch import cli
 from combsearch.commands.show_live import source_of
-from combsearch.report.live import Limits, LiveServer, Source
-from combsearch.report.live_http import Answer
+from combsearch.report.live.protocol import Answer
+from combsearch.report.live.server import Limits, LiveServer, Source
 
 Capture = pytest.CaptureFixture[str]
 EAGER = Limits(pause_seconds=0.0, rest=0.0)

@@ -123,15 +123,15 @@ def _comparison(text: str, runs: str) -> Path | None:
 
 
 def _network(path: Path, task: str | None) -> bytes:
-    from combsearch.report.network_page import network_page
+    from combsearch.report.network.page import network_page
 
     saved = read_network(path)
     return network_page(path, saved, load_task(task) if task else stated_task(path, saved))
 
 
 def _run(folder: Path) -> bytes:
-    from combsearch.report.run_data import check_command
-    from combsearch.report.run_page import run_page
+    from combsearch.report.run.data import check_command
+    from combsearch.report.run.page import run_page
 
     store = RunStore.attach(folder)
     check_command(store)
@@ -139,12 +139,12 @@ def _run(folder: Path) -> bytes:
 
 
 def _of_comparison(folder: Path, runs: str) -> bytes:
-    from combsearch.report.comparison_page import comparison_page
+    from combsearch.report.comparison.page import comparison_page
 
     return comparison_page(folder / COMPARISON, runs)
 
 
 def _atlas(folder: Path, shape: str) -> bytes:
-    from combsearch.report.atlas_page import atlas_page
+    from combsearch.report.atlas.page import atlas_page
 
     return atlas_page(RunStore.attach(folder), shape)

@@ -16,9 +16,9 @@ from combsearch.commands.output import say
 from combsearch.commands.runs import run_status
 from combsearch.commands.show import find_source
 from combsearch.errors import UsageError
-from combsearch.report.live import LiveServer, Source
-from combsearch.report.run_data import check_command, run_data
-from combsearch.report.run_page import page_of
+from combsearch.report.live.server import LiveServer, Source
+from combsearch.report.run.data import check_command, run_data
+from combsearch.report.run.page import page_of
 from combsearch.store import RunStore
 
 _HIGHEST = 65535

@@ -1,10 +1,12 @@
 """Pages to look at and to send on: one HTML file each, which asks nothing of any server.
 
-    network_page   a saved network, to be switched off, moved and seen to change
-    run_page       a run: every accuracy, the frontier, what is done and left
-    comparison_page  pruners beside the bounds
-    atlas_page     all masks of a small shape as a map
+    network      a saved network, to be switched off, moved and seen to change
+    run          a run: every accuracy, the frontier, what is done and left
+    comparison   pruners beside the bounds
+    atlas        all masks of a small shape as a map
+    live         a run's page, served while the run goes on
 
-``page`` puts a page together; what each shows is made by its own module, as plain JSON
-values, from saved rows and saved networks only; what draws it lies in ``assets``.
+``page`` puts a page together. What each shows is made by its package, as plain JSON values,
+from saved rows and saved networks only; what draws it lies in ``assets``, in a folder of the
+same name.
 """

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from combsearch.errors import UsageError
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch
-from combsearch.report.networks import WIDEST, network_json
+from combsearch.report.network.data import WIDEST, network_json
 from combsearch.rng import RunKeys
 
 Array = npt.NDArray[Any]

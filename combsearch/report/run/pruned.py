@@ -7,10 +7,10 @@ from typing import Any
 
 from combsearch.prune_config import PruneConfig
 from combsearch.prune_rows import saved_net
-from combsearch.report.network_page import network_item
-from combsearch.report.run_networks import Row, saved_networks
-from combsearch.report.run_rows import COLUMNS, PRUNED, RunRows, gathered
-from combsearch.report.run_shown import (
+from combsearch.report.network.page import network_item
+from combsearch.report.run.networks import Row, saved_networks
+from combsearch.report.run.rows import COLUMNS, PRUNED, RunRows, gathered
+from combsearch.report.run.shown import (
     Shown,
     Status,
     counts_of,
@@ -21,7 +21,7 @@ from combsearch.report.run_shown import (
     room_for_networks,
     run_name,
 )
-from combsearch.report.run_tables import Table
+from combsearch.report.run.tables import Table
 from combsearch.saved_network import run_facts
 from combsearch.store import RunStore
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from combsearch.errors import UsageError
-from combsearch.report.run_rows import Best
+from combsearch.report.run.rows import Best
 from combsearch.store import RunStore
 
 MOST_NETWORKS = 600

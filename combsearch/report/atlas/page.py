@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.mask import MaskBatch
-from combsearch.report.atlas_data import Atlas, read_atlas
-from combsearch.report.atlas_neighbours import one_weight_fewer
+from combsearch.report.atlas.data import Atlas, read_atlas
+from combsearch.report.atlas.neighbours import one_weight_fewer
 from combsearch.report.made_by import command_of
-from combsearch.report.network_page import NETWORK_SCRIPTS, NETWORK_STYLES, network_item
+from combsearch.report.network.page import NETWORK_SCRIPTS, NETWORK_STYLES, network_item
 from combsearch.report.page import page
 from combsearch.report.points import encoded, task_json
 from combsearch.saved_network import run_facts
@@ -20,15 +20,15 @@ from combsearch.search.level_results import row_network
 from combsearch.store import RunStore
 
 ATLAS_SCRIPTS = (
-    "atlas_masks.js",
-    "atlas_layout.js",
-    "atlas_scale.js",
-    "atlas_cells.js",
-    "atlas_map.js",
-    "atlas_panel.js",
-    "atlas_main.js",
+    "atlas/masks.js",
+    "atlas/layout.js",
+    "atlas/scale.js",
+    "atlas/cells.js",
+    "atlas/map.js",
+    "atlas/panel.js",
+    "atlas/main.js",
 )
-ATLAS_STYLES = ("atlas.css",)
+ATLAS_STYLES = ("atlas/atlas.css",)
 
 _MOST_NETWORK_BYTES = 1_200_000  # of all networks together
 _MOST_STEPS = 500_000  # weights of all masks together whose deletion leads somewhere: 1.3 MB

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from combsearch.report.network_page import network_item, percent
-from combsearch.report.run_descend import Descents, descents_of
-from combsearch.report.run_networks import Networks
-from combsearch.report.run_rows import Best
-from combsearch.report.run_shown import Shown, Status, bound_json, coded, point_columns, run_name
-from combsearch.report.run_tables import Table, hidden
-from combsearch.report.run_words import target_text
+from combsearch.report.network.page import network_item, percent
+from combsearch.report.run.descend import Descents, descents_of
+from combsearch.report.run.networks import Networks
+from combsearch.report.run.rows import Best
+from combsearch.report.run.shown import Shown, Status, bound_json, coded, point_columns, run_name
+from combsearch.report.run.tables import Table, hidden
+from combsearch.report.run.words import target_text
 from combsearch.saved_network import run_facts
 from combsearch.search_config import DescendConfig
 from combsearch.store import RunStore

@@ -14,7 +14,7 @@ from combsearch.comparison.saved import Json
 from combsearch.comparison.tries import methods_of, widths_of
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.prune_rows import saved_net
-from combsearch.report.network_page import network_item
+from combsearch.report.network.page import network_item
 
 FIELDS = (
     "method", "width", "budget", "cell", "restart", "nonzeros", "effective_nonzeros", "accuracy",

@@ -16,9 +16,9 @@ from combsearch.connectivity import effective_nonzeros, nonzeros
 from combsearch.errors import UsageError
 from combsearch.frontier import Found
 from combsearch.nets import MLP
-from combsearch.report.comparison_points import rises
-from combsearch.report.comparison_runs import Opened
-from combsearch.report.network_page import network_item
+from combsearch.report.comparison.points import rises
+from combsearch.report.comparison.runs import Opened
+from combsearch.report.network.page import network_item
 from combsearch.saved_network import SavedNetwork, read_network
 
 KINDS = (TRAINED, EXISTS)

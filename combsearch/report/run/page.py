@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from combsearch.report.network_page import NETWORK_SCRIPTS, NETWORK_STYLES
+from combsearch.report.network.page import NETWORK_SCRIPTS, NETWORK_STYLES
 from combsearch.report.page import page
-from combsearch.report.run_data import run_data
+from combsearch.report.run.data import run_data
 from combsearch.store import RunStore
 
 SCRIPTS = (
-    "run_scales.js",
-    "run_points.js",
-    "run_chart.js",
-    "run_success.js",
-    "run_table.js",
-    "run.js",
-    "run_main.js",
+    "run/scales.js",
+    "run/points.js",
+    "run/chart.js",
+    "run/success.js",
+    "run/table.js",
+    "run/run.js",
+    "run/main.js",
 )
-STYLES = ("run.css",)
-LIVE_SCRIPTS = ("live.js",)
-LIVE_STYLES = ("live.css",)
+STYLES = ("run/run.css",)
+LIVE_SCRIPTS = ("live/live.js",)
+LIVE_STYLES = ("live/live.css",)
 
 
 def run_page(store: RunStore, status: dict[str, Any], live: bool = False) -> bytes:

@@ -14,14 +14,14 @@ from combsearch.frontier import frontier
 from combsearch.prune_config import PruneConfig
 from combsearch.report.made_by import command_of
 from combsearch.report.points import task_json
-from combsearch.report.run_descended import descend_shown
-from combsearch.report.run_networks import Networks
-from combsearch.report.run_pruned import prune_shown
-from combsearch.report.run_rows import Best
-from combsearch.report.run_searches import masks_shown, phase1_shown
-from combsearch.report.run_shown import Shown, Status, run_name
-from combsearch.report.run_tables import hidden
-from combsearch.report.run_words import KINDS, about_run, progress
+from combsearch.report.run.descended import descend_shown
+from combsearch.report.run.networks import Networks
+from combsearch.report.run.pruned import prune_shown
+from combsearch.report.run.rows import Best
+from combsearch.report.run.searches import masks_shown, phase1_shown
+from combsearch.report.run.shown import Shown, Status, run_name
+from combsearch.report.run.tables import hidden
+from combsearch.report.run.words import KINDS, about_run, progress
 from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 from combsearch.store import RunStore
 from combsearch.tasks import Task, load_task

@@ -9,7 +9,7 @@ from typing import Any
 
 from combsearch.nets import NetBatch
 from combsearch.report.made_by import command_of, run_of, seed_of
-from combsearch.report.networks import network_json
+from combsearch.report.network.data import network_json
 from combsearch.report.page import page
 from combsearch.report.points import task_json
 from combsearch.saved_network import SavedNetwork, network_facts
@@ -18,20 +18,20 @@ from combsearch.tasks import TASKS, Task
 from combsearch.tasks.embedded_spiral import named_spiral
 
 NETWORK_SCRIPTS = (
-    "forward.js",
-    "connectivity.js",
-    "npz.js",
-    "editing.js",
-    "layout.js",
-    "pictures.js",
-    "drawing.js",
-    "panel.js",
-    "network_parts.js",
-    "network.js",
+    "network/forward.js",
+    "network/connectivity.js",
+    "network/npz.js",
+    "network/editing.js",
+    "network/layout.js",
+    "network/pictures.js",
+    "network/drawing.js",
+    "network/panel.js",
+    "network/parts.js",
+    "network/network.js",
 )
 """Scripts of a page on which networks can be opened, in this order."""
 
-NETWORK_STYLES = ("network.css",)
+NETWORK_STYLES = ("network/network.css",)
 """Its styles."""
 
 _DEFAULT = "cubist_spiral"  # what certify takes for a file that names no task
@@ -116,7 +116,7 @@ def network_page(path: Path, saved: SavedNetwork, task: Task) -> bytes:
     return page(
         f"{name}: {found.nonzeros} nonzeros, {percent(found.accuracy)} of {task.name}",
         data,
-        (*NETWORK_SCRIPTS, "network_main.js"),
+        (*NETWORK_SCRIPTS, "network/main.js"),
         NETWORK_STYLES,
     )
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from combsearch.frontier import Level, Trial, success_interval
 from combsearch.mask import NetShape
-from combsearch.report.run_networks import Networks
-from combsearch.report.run_rows import Best, Group
+from combsearch.report.run.networks import Networks
+from combsearch.report.run.rows import Best, Group
 
 MOST_ROWS = 5_000
 """Of a table; the page itself shows a part of them at first."""

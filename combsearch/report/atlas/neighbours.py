@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from combsearch.enumeration import mask_space
 from combsearch.mask import WORD_BITS, MaskBatch
-from combsearch.report.atlas_data import Atlas
+from combsearch.report.atlas.data import Atlas
 
 NOWHERE = 2**16 - 1
 """Stands for no mask: without the weight it would not be eligible, or it is not on the map."""

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from combsearch.prune_rows import COLLAPSED, DIVERGED
 from combsearch.report.points import encoded
-from combsearch.report.run_networks import MOST_BYTES, Networks, Row
-from combsearch.report.run_rows import Best, RunRows
-from combsearch.report.run_tables import Table, hidden
+from combsearch.report.run.networks import MOST_BYTES, Networks, Row
+from combsearch.report.run.rows import Best, RunRows
+from combsearch.report.run.tables import Table, hidden
 from combsearch.store import RunStore
 
 Status = Mapping[str, Any]

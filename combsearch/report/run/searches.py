@@ -10,10 +10,10 @@ from typing import Any
 
 from combsearch.config import SearchConfig
 from combsearch.mask import MaskBatch, NetShape
-from combsearch.report.network_page import network_item, percent
-from combsearch.report.run_networks import Row, saved_networks
-from combsearch.report.run_rows import COLUMNS, RunRows, gathered
-from combsearch.report.run_shown import (
+from combsearch.report.network.page import network_item, percent
+from combsearch.report.run.networks import Row, saved_networks
+from combsearch.report.run.rows import COLUMNS, RunRows, gathered
+from combsearch.report.run.shown import (
     Shown,
     Status,
     bound_json,
@@ -25,7 +25,7 @@ from combsearch.report.run_shown import (
     room_for_networks,
     run_name,
 )
-from combsearch.report.run_tables import (
+from combsearch.report.run.tables import (
     dense_levels,
     hidden,
     level_rows,
@@ -33,7 +33,7 @@ from combsearch.report.run_tables import (
     shape_table,
     share_rows,
 )
-from combsearch.report.run_words import target_text
+from combsearch.report.run.words import target_text
 from combsearch.saved_network import run_facts
 from combsearch.search.grid import dense_grid
 from combsearch.search.level_results import row_network

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from combsearch.comparison.saved import read_comparison
-from combsearch.report.comparison_data import comparison_data
-from combsearch.report.comparison_runs import open_runs
-from combsearch.report.network_page import NETWORK_SCRIPTS, NETWORK_STYLES
+from combsearch.report.comparison.data import comparison_data
+from combsearch.report.comparison.runs import open_runs
+from combsearch.report.network.page import NETWORK_SCRIPTS, NETWORK_STYLES
 from combsearch.report.page import page
 
 COMPARISON_SCRIPTS = (
-    "comparison_lines.js",
-    "comparison_marks.js",
-    "comparison_chart.js",
-    "comparison_table.js",
-    "comparison_shares.js",
-    "comparison.js",
+    "comparison/lines.js",
+    "comparison/marks.js",
+    "comparison/chart.js",
+    "comparison/table.js",
+    "comparison/shares.js",
+    "comparison/comparison.js",
 )
 MOST_BYTES = 4_800_000
 """Of a page: what is larger is hard to send."""
@@ -41,4 +41,4 @@ def comparison_page(path: Path, runs: str = "runs") -> bytes:
 def _page(name: str, data: object) -> bytes:
     title = f"{name}: pruners beside the bounds"
     scripts = (*NETWORK_SCRIPTS, *COMPARISON_SCRIPTS)
-    return page(title, data, scripts, (*NETWORK_STYLES, "comparison.css"))
+    return page(title, data, scripts, (*NETWORK_STYLES, "comparison/comparison.css"))

@@ -10,7 +10,8 @@ from combsearch.comparison.bounds import PRUNED_BIASES
 from combsearch.comparison.saved import Json
 from combsearch.errors import UsageError
 from combsearch.method_looks import looks, method_name
-from combsearch.report.comparison_points import (
+from combsearch.report.comparison.dark import on_dark
+from combsearch.report.comparison.points import (
     Line,
     Points,
     lines_of_file,
@@ -18,9 +19,8 @@ from combsearch.report.comparison_points import (
     note_saved,
     saved_success,
 )
-from combsearch.report.comparison_runs import Opened
-from combsearch.report.comparison_searches import KINDS, SearchNetworks
-from combsearch.report.dark import on_dark
+from combsearch.report.comparison.runs import Opened
+from combsearch.report.comparison.searches import KINDS, SearchNetworks
 from combsearch.report.page import script_json
 from combsearch.report.points import task_json
 

@@ -4,7 +4,7 @@
     GET /data.json   its data, to be shown in place of those it came with
 
 Nothing else exists: no path becomes the name of a file, and nothing is written. What comes in is
-judged by ``live_http``; a connection is one request and has a thread, of which there are few.
+judged by ``protocol``; a connection is one request and has a thread, of which there are few.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from combsearch.report.live_http import (
+from combsearch.report.live.protocol import (
     BODY_BYTES,
     HEAD_BYTES,
     LINE_BYTES,

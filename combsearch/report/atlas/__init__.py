@@ -1,0 +1,1 @@
+"""All masks of a small shape as a map."""

@@ -1,0 +1,1 @@
+"""Pruners beside the bounds of searches."""

@@ -1,0 +1,1 @@
+"""A run's page served to this machine while the run goes on."""

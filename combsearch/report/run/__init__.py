@@ -1,0 +1,1 @@
+"""A run: every accuracy, the frontier, successes, what is done and left."""
