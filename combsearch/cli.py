@@ -174,6 +174,10 @@ class _Parser(argparse.ArgumentParser):
         self._words = list(args or ())
         return super().parse_known_args(args, namespace)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(message, file)
+        _flush(file)  # help ends the command: whether it was read shows now or never
+
     def error(self, message: str) -> NoReturn:
         if message.startswith("argument [ACTION]"):  # maybe the value of a misspelt option
             flags = [word for word in self._words if word.startswith("--")]

@@ -294,8 +294,8 @@ class RunStore:
             return read_owned(part, names, self._facts(), threads)
         except DamagedShardError as damage:
             raise CorruptDataError(
-                f"shard {part.file.path}: {damage}; `combsearch verify` moves it to "
-                "quarantine, then the command that made the run computes it again"
+                f"shard {part.file.path}: {damage}; `combsearch verify {self.root}` moves it to"
+                " quarantine, then the command that made the run computes it again"
             ) from damage
 
     def _empty(self, names: list[str]) -> pa.Table:

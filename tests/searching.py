@@ -46,6 +46,18 @@ SMALL = (
 )  # fmt: skip
 
 
+def with_a_run(folder: Path) -> Path:
+    """``folder`` with a task, clouds.csv, and a run of phase one of it, runs/one."""
+    write_task(folder / "clouds.csv")
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        assert cli.main(["phase1", *SMALL, "--task=clouds.csv", "--jobs=1", "--run=one"]) == 0
+    finally:
+        os.chdir(before)
+    return folder
+
+
 def run_json(capsys: Any, *arguments: str) -> dict[str, Any]:
     """A command in this process; the one object on its standard output."""
     capsys.readouterr()

@@ -11,10 +11,10 @@ from browser import browser_of, opened, screenshot
 from playwright.sync_api import Browser, Page
 from searching import phase2, write_task
 
+from combsearch.numerals import percent
 from combsearch.report.atlas.data import Atlas, read_atlas
 from combsearch.report.atlas.neighbours import NOWHERE, one_weight_fewer
 from combsearch.report.atlas.page import atlas_page
-from combsearch.report.network.page import percent
 from combsearch.store import RunStore
 
 READ = "const masks = AtlasMasks.read(Page.data());"
@@ -76,19 +76,19 @@ def expected(atlas: Atlas, mask: int) -> dict[str, str]:
     started = atlas.plan.runs(segment)
     return {
         "Mask": f"{mask:,}",
-        "Nonzeros": f"{segment.nonzeros}: {kept} weights, {segment.nonzeros - kept} biases",
-        "Best accuracy": percent(float(results.best[mask])),
-        "Runs": f"{runs:,}" if runs == started else f"{runs:,} of {started:,} to the end",
-        "Successes": f"{results.successes[mask]:,}",
-        "Stands for": "itself alone" if sizes[mask] == 1 else f"{sizes[mask]:,} masks",
-        "Rank in the run": f"{segment.rank + mask - start:,}",
-        "Bits (hexadecimal)": f"{int(atlas.masks.words[mask, 0]):016x}",
+        "nonzeros": f"{segment.nonzeros}: {kept} weights, {segment.nonzeros - kept} biases",
+        "best accuracy": percent(float(results.best[mask])),
+        "runs": f"{runs:,}" if runs == started else f"{runs:,} of {started:,} to the end",
+        "successes": f"{results.successes[mask]:,}",
+        "stands for": "itself alone" if sizes[mask] == 1 else f"{sizes[mask]:,} masks",
+        "rank in the run": f"{segment.rank + mask - start:,}",
+        "bits (hexadecimal)": f"{int(atlas.masks.words[mask, 0]):016x}",
     }
 
 
 def panel(page: Page) -> dict[str, str]:
     found: dict[str, str] = page.evaluate(PANEL)
-    found.pop("Weights a layer")
+    found.pop("weights a layer")
     return found
 
 
@@ -276,6 +276,7 @@ def steps(page: Page, best: int) -> None:
     chips.nth(0).locator("button").first.click()
     left = chosen(page)
     assert left in fewer
+    assert page.evaluate("document.activeElement.className") == "chip"  # on to the next one
     chips.nth(1).get_by_role("button", name=f"Mask {best},").click()
     assert chosen(page) == best
     page.locator(".drawing .step").first.dispatch_event("click")
@@ -312,13 +313,13 @@ def test_masks_that_were_not_trained_and_a_phone(
         page.touchscreen.tap(at["x"], at["y"])
         assert chosen(page) == plan.masks - 1
         found = panel(page)
-        assert (found["Best accuracy"], found["Runs"], "Stands for" in found) == (
+        assert (found["best accuracy"], found["runs"], "stands for" in found) == (
             "not trained",
             "0",
             False,
         )
         page.get_by_role("searchbox").fill("1")
         page.get_by_role("button", name="Go").click()
-        assert panel(page)["Best accuracy"] == "no run finished"
+        assert panel(page)["best accuracy"] == "no run finished"
         assert page.get_by_role("button", name="No network kept").is_disabled()
         screenshot(page, "atlas-phone")

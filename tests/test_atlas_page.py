@@ -317,7 +317,9 @@ def test_points_that_are_not_those_of_the_run_are_left_out() -> None:
 # ---- the command, and a published run --------------------------------------------------
 
 
-def test_the_command_writes_the_same_page_again(capsys: Any) -> None:
+def test_the_command_writes_the_same_page_again(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = exhaust()
     saved_run(plan, "run", [(0, plan.masks)])
     found = run_json(capsys, "show", "run", "--atlas", "2,2", "-o", "page.html")
@@ -325,6 +327,11 @@ def test_the_command_writes_the_same_page_again(capsys: Any) -> None:
     assert found["page"] == "atlas" and found["bytes"] == len(page)
     assert page == atlas_page.atlas_page(RunStore.attach("run"), "2,2")
     assert b"<title>run: all masks of (2,2)</title>" in page
+    Path("run/clouds.csv").write_bytes(Path("clouds.csv").read_bytes())
+    monkeypatch.chdir("run")  # a run in this folder goes by the folder's name
+    assert run_json(capsys, "show", ".", "--atlas", "2,2")["output"] == "run.html"
+    assert Path("run.html").read_bytes() == page
+    monkeypatch.chdir("..")
     assert cli.main(["show", "run", "--atlas", "7,7", "-o", "other.html"]) == 2
     assert not Path("other.html").exists() and capsys.readouterr().err.count("\n") == 1
 

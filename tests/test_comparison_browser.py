@@ -137,7 +137,10 @@ def test_widths_methods_and_targets_are_switched(page: Page, data: Json) -> None
     legend.get_by_role("button", name="Hide all").click()
     assert page.evaluate(names) == ["trained bound", "what exists"]
     legend.get_by_role("button", name="Show all").click()
+    expect(legend.get_by_role("button", name="Show all")).to_be_focused()
     assert len(page.evaluate(names)) == 4
+    kinds = "[...document.getElementById('page').childNodes].map((one) => one.nodeType)"
+    assert set(page.evaluate(kinds)) == {1}  # elements, and no text such as "null"
     assert page.locator(".pareto .target").count() == 2
     page.get_by_role("group", name="Targets").get_by_role("button", name="99.5%").click()
     assert page.locator(".pareto .target text").all_text_contents() == ["95%"]

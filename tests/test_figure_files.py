@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -219,6 +220,17 @@ def test_other_rows_than_were_compared_are_not_drawn(
     assert not Path("again").exists()
 
 
+def test_other_bounds_than_were_compared_are_not_drawn(
+    compared: dict[str, bytes], capsys: Capture
+) -> None:
+    shutil.rmtree("runs/c")
+    a_run("c", phase1_rows((29, 0.9), (31, 0.96)), "phase1")  # it was 33 then
+    assert cli.main(["plot", "both", "-o", "again"]) == 2
+    said = capsys.readouterr().err
+    assert "the searches have other bounds now than both/comparison.json states" in said
+    assert not Path("again").exists()
+
+
 def write_reports() -> None:
     write_json("bench/bench.json", {"command": "study dctps bench", **bench_report()})
     kept = [_as_json(allocation(name)) for name in ("epl", "synflow")]
@@ -239,6 +251,13 @@ def test_reports_are_drawn_from_their_files(in_a_folder: Path, capsys: Capture) 
     assert capsys.readouterr().out.split() == ["bench/layers-vgg19.png"]
 
 
+def _apart(**changes: Any) -> str:
+    """A report of random masks with one curve of one width."""
+    numbers = {"width": [3], "exact": [0.5], "bound": [0.1], "printed": [0.2], "simulated": []}
+    curve = {"each": 1, **numbers, **changes}
+    return json.dumps({"command": "study disconnection", "curves": [], "two_layers": [curve]})
+
+
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
@@ -248,8 +267,19 @@ def test_reports_are_drawn_from_their_files(in_a_folder: Path, capsys: Capture) 
         ('{"command": "study dctps bench"}', 4, "is damaged or was edited (KeyError: 'devices')"),
         ('{"command": "compare", "prune_runs": 1}', 4, "make it again with `combsearch compare`"),
         ('{"command": ["compare"]}', 2, "is a report of ['compare']"),
+        (_apart(exact=["x"]), 4, "is damaged or was edited (ValueError: could not convert"),
+        (_apart(simulated=[{"apart": 1, "samples": 0, "interval": [0, 1]}]), 4, "(ZeroDivision"),
     ],
-    ids=["no JSON", "a list", "another command", "a key lost", "a wrong type", "a list inside"],
+    ids=[
+        "no JSON",
+        "a list",
+        "another command",
+        "a key lost",
+        "a wrong type",
+        "a list inside",
+        "a text for a number",
+        "no samples",
+    ],
 )
 def test_what_is_no_report_is_said(
     in_a_folder: Path, capsys: Capture, text: str, code: int, said: str

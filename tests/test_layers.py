@@ -21,7 +21,7 @@ LAYERS = (
     ("kernels",),
     (
         "errors", "fields", "config", "search_config", "prune_config", "slurm_config", "mask",
-        "rng", "registry", "durable", "figure_formats",
+        "rng", "registry", "durable", "figure_formats", "numerals",
     ),
     (
         "canonical", "counting", "connectivity", "disconnection", "flops", "nets", "sparsity",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ from pathlib import Path
 import pytest
 from browser import browser_of, opened, screenshot
 from playwright.sync_api import Browser, Page, expect
-from searching import SMALL, write_task
+from searching import with_a_run
 
-from combsearch import cli
 from combsearch.commands.show_live import source_of
 from combsearch.report.live.server import Limits, LiveServer
 
@@ -31,15 +29,7 @@ def browser(kernel_cache: Path) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a task and a run of it."""
-    folder = tmp_path_factory.mktemp("live")
-    write_task(folder / "clouds.csv")
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        assert cli.main(["phase1", *SMALL, "--task=clouds.csv", "--jobs=1", "--run=one"]) == 0
-    finally:
-        os.chdir(before)
-    return folder
+    return with_a_run(tmp_path_factory.mktemp("live"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from browser import browser_of, opened, screenshot
-from playwright.sync_api import Browser, Download, Page
+from playwright.sync_api import Browser, Download, Page, expect
 
 from combsearch.connectivity import (
     biases_kept,
@@ -509,6 +509,18 @@ def test_a_phone_shows_all_of_it(browser: Browser, html: Path, source: Path, spi
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
         screenshot(page, "network-phone")
         screenshot(page, "network-phone-window", full=False)
+        close = page.get_by_role("button", name="Close")
+        close.tap()
+        expect(close).to_be_hidden()
+        # At the window's lower end, where the panel that a tap opens comes to lie.
+        last = page.locator(".neuron.hidden").last
+        last.evaluate("one => scrollBy(0, one.getBoundingClientRect().bottom - innerHeight + 9)")
+        last.tap()
+        expect(last).to_have_attribute("aria-pressed", "false")
+        box, panel = last.bounding_box(), page.locator(".panel").bounding_box()
+        assert box is not None and panel is not None
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= panel["y"]
 
 
 def test_paper_has_no_buttons_and_light_colours(browser: Browser, html: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,16 @@ def test_layers_that_can_be_drawn_keep_all_their_neurons() -> None:
 def test_more_neurons_than_can_be_drawn_are_refused() -> None:
     with pytest.raises(UsageError, match=f"keeps {WIDEST + 1} neurons of a layer.*{WIDEST}; prune"):
         network_json(wide(list(range(WIDEST + 1))))
+
+
+def test_a_network_too_wide_costs_no_memory() -> None:
+    nets = make_nets("600,600", n=1, kept=1.0)
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="keeps 600 neurons"):
+        network_json(nets)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3e6  # each weight written out alone would take 30 MB
 
 
 def test_what_is_no_mlp_is_refused() -> None:

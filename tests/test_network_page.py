@@ -16,10 +16,16 @@ from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch
 from combsearch.report.made_by import command_of, run_of, seed_of
-from combsearch.report.network.page import network_item, network_page, percent
+from combsearch.report.network.page import network_item, network_page
 from combsearch.rng import RunKeys
 from combsearch.runfile import create_identity
-from combsearch.saved_network import About, read_network, save_network
+from combsearch.saved_network import (
+    NETWORK_FACTS,
+    About,
+    network_facts,
+    read_network,
+    save_network,
+)
 from combsearch.search.certify import certify
 from combsearch.tasks import load_task
 
@@ -45,6 +51,11 @@ def data_of(content: bytes) -> dict[str, Any]:
 
 def shown(path: Path, task: str = "xor") -> bytes:
     return network_page(path, read_network(path), load_task(task))
+
+
+def again(path: Path, task: str, given: str | None) -> Any:
+    """The command of a page that evaluates the network again."""
+    return data_of(network_page(path, read_network(path), load_task(task), given))["certify"]
 
 
 def test_the_page_says_what_the_certificate_says(root: Path) -> None:
@@ -97,14 +108,13 @@ def test_an_item_says_only_what_stays_true() -> None:
     ]
     assert item["about"] == [*about, ["seed", str(seed)], ["epochs", "50"]]  # fmt: skip
     assert "command" not in network_item("a", nets, 0, {})
+    assert tuple(network_facts(nets)) == NETWORK_FACTS
 
 
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(1.0, "100.00%"), (0.99999, "99.99%"), (0.9636869, "96.36%"), (0.29, "29.00%"), (0, "0.00%")],
-)
-def test_shares_are_cut_and_never_rounded_up(share: float, text: str) -> None:
-    assert percent(share) == text
+@pytest.mark.parametrize("value", [1e308, -5, 10**400, "<b>"], ids=["far", "below", "huge", "text"])
+def test_an_accuracy_that_is_none_stands_as_it_is(value: str | float) -> None:
+    item = network_item("a", make_nets("2"), 0, {"accuracy": value})
+    assert item["about"] == [["accuracy", str(value)]]
 
 
 def test_what_does_not_hold_is_told(tmp_path: Path) -> None:
@@ -116,8 +126,15 @@ def test_what_does_not_hold_is_told(tmp_path: Path) -> None:
 
 def test_the_command_of_another_task_is_told_how_to_be_given_it(tmp_path: Path) -> None:
     save_network(tmp_path / "a b.npz", make_nets("3,2"))
-    certify_again = data_of(shown(tmp_path / "a b.npz"))["certify"]
-    assert certify_again == "combsearch certify 'a b.npz' --task xor"
+    command = "combsearch certify 'a b.npz'"
+    for given, words in [
+        (None, ""),
+        ("xor", " --task xor"),
+        ("data/clouds.csv", " --task data/clouds.csv"),
+        ("/data/my clouds.csv", " --task 'my clouds.csv'"),
+        ("tasks:Clouds", " --task tasks:Clouds"),
+    ]:
+        assert again(tmp_path / "a b.npz", "xor", given) == command + words
 
 
 def test_the_command_is_found_where_the_file_lies(tmp_path: Path) -> None:
@@ -155,6 +172,9 @@ def test_no_command_is_made_up(tmp_path: Path) -> None:
     nested = {"command": "study x", "config": {"a": {"b": 1}}, "numerics": 1}
     create_identity(tmp_path / "study", nested)
     assert command_of(tmp_path / "study") is None
+    started = {"command": "prune", "config": {"widths": [4]}, "init_digest": "ab", "numerics": 1}
+    create_identity(tmp_path / "started", started)  # from a network that it does not name
+    assert command_of(tmp_path / "started") is None
 
 
 def test_networks_of_a_comparison_tell_its_command(root: Path) -> None:

@@ -27,7 +27,8 @@ from combsearch import plots
 from combsearch.errors import UsageError
 from combsearch.mask import MaskBatch, NetShape
 from combsearch.nets import MLP, NetBatch, score
-from combsearch.plots import draw_success, forward, runs, style
+from combsearch.numerals import percent
+from combsearch.plots import draw_success, forward, runs
 from combsearch.rng import RunKeys
 from combsearch.rows import rows_table
 from combsearch.tasks import Task
@@ -417,7 +418,7 @@ def test_regions_mark_the_wrong_points() -> None:
     assert sum(shown) + len(wrong) == task.points
     share = 1 - len(wrong) / task.points
     title = figure.axes[0].get_title(loc="left")
-    assert title == f"(6,3): {18 + 21 + 4} nonzeros, {style.percent(share)}"
+    assert title == f"(6,3): {18 + 21 + 4} nonzeros, {percent(share)}"
     assert f"{len(wrong)} wrong points" in texts(figure)
     assert_readable(figure)
 
@@ -638,16 +639,3 @@ def test_drawing_trains_nothing_and_touches_no_window(root: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == "[]"
-
-
-# ------------------------------------------------------------------ numbers as text
-
-
-def test_percent_never_rounds_up_to_a_target() -> None:
-    assert [style.percent(a) for a in (0.9961, 0.994999, 0.99999, 1.0, 0.5)] == [
-        "99.61%", "99.49%", "99.99%", "100.00%", "50.00%",
-    ]  # fmt: skip
-    assert [style.plain_percent(a) for a in (0.995, 0.5, 0.9999, 1)] == [
-        "99.5%", "50%", "99.99%", "100%",
-    ]  # fmt: skip
-    assert [style.count(n, "run") for n in (0, 1, 24_576)] == ["0 runs", "1 run", "24,576 runs"]

@@ -142,3 +142,9 @@ def test_one_race_in_so_many_is_a_control() -> None:
     assert abs(share - 1 / 32) < 0.006
     assert (is_control(keys, 1, 3, 32) != is_control(keys, 0, 3, 32)).any()
     assert is_control(keys, 0, 0, 1).all()
+
+
+def test_fewer_points_are_of_the_same_classes() -> None:
+    labels = np.array([0, 1, 2, 2, 0, 1], np.uint8)
+    few = thinned(Task("three", np.zeros((6, 2), np.float32), labels, classes=3), 3)
+    assert (few.classes, few.y.tolist(), few.name) == (3, [0, 2, 0], "every 2 of three")

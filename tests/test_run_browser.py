@@ -14,7 +14,7 @@ from browser import browser_of, opened, screenshot
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from combsearch.commands.runs import run_status
-from combsearch.report.network.page import percent
+from combsearch.numerals import percent
 from combsearch.report.run.data import run_data
 from combsearch.report.run.page import page_of
 from combsearch.store import RunStore
@@ -153,6 +153,10 @@ def test_the_figure_is_read_by_mouse_and_keyboard(page: Page, dense: Made) -> No
         percent(best[-1]["accuracy"])
     )
     page.keyboard.press("Escape")
+    expect(chart).to_be_focused()
+    expect(tip).to_contain_text(
+        f"{best[-1]['nonzeros']} nonzeros"
+    )  # the cursor stands where it was
     page.locator(".frame .best circle").nth(4).hover()
     expect(tip).to_contain_text(f"{best[4]['nonzeros']} nonzeros, {percent(best[4]['accuracy'])}")
     shares = page.locator('[data-focus="success"]')
@@ -178,12 +182,45 @@ def test_newer_data_leave_the_reader_where_they_are(page: Page, dense: Made) -> 
     expect(page.locator(".progress p")).to_have_text("not finished: 3 shapes done, 6 left at most")
     assert column(page, "shape") == before and page.evaluate("scrollY") == top
     expect(head(page, "best accuracy").get_by_role("button")).to_be_focused()
+    page.locator('[data-focus="chart"]').focus()
+    page.keyboard.press("End")
+    page.evaluate("Run.update({...Page.data(), finding: ['newest']})")
+    nonzeros = dense[1]["best"][-1]["nonzeros"]
+    expect(page.locator(".tip").first).to_contain_text(f"{nonzeros} nonzeros")
     page.evaluate(
         """() => Run.update({...Page.data(), best: [], frontier: [], bound: null, points: null,
            levels: [], shares: [], runs: 0, networks: [], tables: [{...Page.data().tables[0],
            rows: [], networks: []}]})"""
     )
     expect(page.locator(".frame .none")).to_have_text("no run is saved yet")
+
+
+def test_newer_data_behind_a_network_that_is_looked_at(page: Page, dense: Made) -> None:
+    opens = page.locator(".tables tbody button.open")
+    opens.nth(3).press("Enter")
+    page.evaluate("Run.update({...Page.data(), finding: ['newer']})")
+    window = page.get_by_role("dialog")
+    window.locator(".neuron.hidden").first.press("Enter")
+    # What is behind the window nobody hears.
+    expect(window.get_by_role("status")).to_contain_text("switched off. Accuracy")
+    page.keyboard.press("Escape")
+    expect(opens.nth(3)).to_be_focused()
+
+
+def test_a_table_whose_first_network_is_not_saved(page: Page) -> None:
+    page.evaluate(
+        """() => { const data = Page.data(); data.tables[0].networks[0] = -1; Run.update(data); }"""
+    )
+    assert page.locator('.tables tbody button[tabindex="0"]').count() == 1
+
+
+def test_figures_are_drawn_for_paper_before_its_pages_are_counted(page: Page) -> None:
+    size = "document.querySelector('[data-focus=chart]').getAttribute('viewBox').split(' ')[2]"
+    wide = page.evaluate(size)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(size) == "690"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(size) == wide
 
 
 def test_bins_are_read_in_dark_and_on_a_phone(browser: Browser, masks: Made) -> None:

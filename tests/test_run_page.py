@@ -29,6 +29,7 @@ from combsearch.mask import MaskBatch
 from combsearch.report.run import descend as run_descend
 from combsearch.report.run import networks as run_networks
 from combsearch.report.run import rows as run_rows
+from combsearch.report.run import shown as run_shown
 from combsearch.report.run import tables as run_tables
 from combsearch.report.run.data import run_data
 from combsearch.report.run.page import run_page
@@ -263,7 +264,7 @@ def test_many_runs_become_bins_that_hold_each_of_them(
 
 
 def test_columns_hold_every_number_between_their_ends() -> None:
-    for low, high in ((5, 5), (9, 300), (1, 149), (1, 100_000), (3, 2_000_000_000)):
+    for low, high in ((5, 5), (9, 300), (1, 149), (0, 9000), (1, 100_000), (3, 2_000_000_000)):
         edges = run_rows.column_edges(low, high)
         assert edges[0] == low and edges[-1] == high + 1 and (np.diff(edges) > 0).all()
         assert len(edges) - 1 <= run_rows.MOST_COLUMNS
@@ -304,6 +305,21 @@ def test_masks_say_what_their_rows_say(plan: dict[str, Any]) -> None:
             row["accuracy"] for row in rows if counts(row) and row["nonzeros"] == status["bound"]
         )
         assert f"Trained bound: {status['bound']} nonzeros" in data["finding"][0]
+
+
+def test_masks_of_more_classes_than_the_fused_trainer_takes(in_a_folder: Path) -> None:
+    (in_a_folder / "three_clouds.py").write_text(
+        "import numpy as np\nfrom combsearch import Task\n"
+        "Y = np.arange(60, dtype=np.uint8) % 3\n"
+        "X = np.stack([Y == 0, Y == 1], axis=1).astype(np.float32)\n"
+        "THREE = Task('three', X, Y, classes=3)\n"
+    )
+    plan = phase2(task="three_clouds:THREE", shape="2", restarts=1, epochs=1)
+    assert plan.trainer == "vmap"
+    store = mask_run(plan, last=6)
+    data = shown(store)
+    check_networks(data, naive_rows(store))
+    assert data["task"]["classes"] == 3 and data["networks"][0]["network"]["widths"][-1] == 3
 
 
 def test_a_search_that_goes_on_says_what_is_left() -> None:
@@ -395,6 +411,16 @@ def test_a_descent_is_shown_while_it_goes_on_and_when_it_is_finished(
     assert not run_descend.descents_of(store).finished
     (folder / "descents" / "1x3.npz").unlink()
     assert not shown(store)["finished"] and shown(store)["progress"]["done"] == 2
+    sound: Row = {"nonzeros": 9, "accuracy": 0.5, "shape": [2, 1, 1], "start": [2, 1, 1]}
+    wrong: list[Row] = [
+        {"accuracy": math.nan}, {"accuracy": 1e308}, {"nonzeros": 10**30}, {"start": 0},
+    ]  # fmt: skip
+    for changes in wrong:
+        by_shape = [{"shape": [2, 1, 1], "joint": False, "frontier": {}}]
+        damaged = {"by_shape": by_shape, "frontier": [sound | changes]}
+        (folder / "summary.json").write_text(json.dumps(damaged))
+        with pytest.raises(CorruptDataError, match=r"summary\.json is damaged"):
+            run_descend.descents_of(store)
     (folder / "summary.json").write_text('{"by_shape": 1}')
     with pytest.raises(CorruptDataError, match=r"summary\.json is damaged"):
         run_data(store, run_status(store)[0])
@@ -427,6 +453,25 @@ def test_of_many_shapes_those_around_the_first_success_are_shown(
     hits = [row for row in table["rows"] if row[4]]
     assert 0 < len(hits) <= 4
     assert [row[1] for row in table["rows"]] == sorted(row[1] for row in table["rows"])
+
+
+def test_of_many_numbers_of_nonzeros_the_frontier_and_some_others_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    every = shown(dense_run(target=0.99))
+    monkeypatch.setattr(run_shown, "MOST_LEVELS", 6)
+    data = shown(dense_run(target=0.99))
+    numbers = [one["nonzeros"] for one in data["best"]]
+    left = {one["nonzeros"] for one in every["best"]} - set(numbers)
+    assert left and {step[0] for step in every["frontier"]} <= set(numbers)
+    assert data["frontier"] == every["frontier"] and data["bins"] == every["bins"]
+    for part in ("best", "levels"):
+        kept = [one for one in every[part] if one["nonzeros"] not in left]
+        assert [one["nonzeros"] for one in data[part]] == [one["nonzeros"] for one in kept]
+    rows = [row for row in every["tables"][0]["rows"] if row[0] not in left]
+    assert data["tables"][0]["rows"] == rows
+    assert data["finding"][:-1] == every["finding"]
+    assert data["finding"][-1].startswith(f"Runs have {len(rows) + len(left)} different numbers")
 
 
 def test_memory_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:

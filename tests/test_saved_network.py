@@ -91,7 +91,7 @@ GOOD: dict[str, Any] = {
     "bias1": np.ones(1),
 }
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"weight1": None, "bias1": None}, "no weight0 and weight1"),
+    ({"weight1": None, "bias1": None}, r"weight0 and weight1 are missing .*: bias0, weight0\)"),
     ({"bias1": None}, "bias1 is missing"),
     ({"weight1": np.ones((1, 4))}, r"do not chain"),
     ({"bias0": np.ones(4)}, "do not chain"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from searching import SMALL, run_json, tree, write_task
+from searching import run_json, tree, with_a_run
 
 from combsearch import cli
 from combsearch.mask import NetShape
@@ -33,15 +33,8 @@ ODD = [
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a task, a network and a run."""
     folder = tmp_path_factory.mktemp("made")
-    write_task(folder / "clouds.csv")
     save_network(folder / "net.npz", network(), about={"task": "xor", "seed": 3})
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        assert cli.main(["phase1", *SMALL, "--task=clouds.csv", "--jobs=1", "--run=one"]) == 0
-    finally:
-        os.chdir(before)
-    return folder
+    return with_a_run(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +85,7 @@ def test_a_network_and_a_run(
     assert content.startswith(b"<!doctype html>")
     assert report == {
         "command": "show", "page": page, "source": source, "output": output,
-        "bytes": len(content),
+        "bytes": len(content), "replaced": False,
     }  # fmt: skip
 
 
@@ -124,9 +117,11 @@ def test_the_same_thing_gives_the_same_page() -> None:
         assert Path("a.html").read_bytes() == Path("b.html").read_bytes()
 
 
-def test_a_page_that_is_there_is_replaced() -> None:
+def test_a_page_that_is_there_is_replaced_with_a_word(capsys: Capture) -> None:
     Path("net.html").write_text("old")
     assert cli.main(["show", "net.npz"]) == 0
+    assert capsys.readouterr().out.endswith(" MB, replaces an older page)\n")
+    assert run_json(capsys, "show", "net.npz")["replaced"] is True
     assert Path("net.html").read_bytes().startswith(b"<!doctype html>")
 
 
@@ -134,6 +129,13 @@ def test_the_folder_of_the_runs_can_be_named(capsys: Capture) -> None:
     Path("runs").rename("others")
     assert run_json(capsys, "show", "one", "--runs=others")["source"] == "others/one"
     assert "'one' is neither" in error_of(capsys, 2, "one")
+
+
+def test_networks_of_runs_have_names_that_tell_them_apart(capsys: Capture) -> None:
+    Path("runs/one/frontier").mkdir()
+    for place, output in [("best.npz", "one-best.html"), ("frontier/22.npz", "one-22.html")]:
+        shutil.copy("net.npz", f"runs/one/{place}")
+        assert run_json(capsys, "show", f"runs/one/{place}")["output"] == output
 
 
 def test_a_run_in_this_folder_goes_by_the_name_of_the_folder(
@@ -221,10 +223,10 @@ def test_a_name_that_looks_like_an_option_is_told_from_one(capsys: Capture) -> N
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("page", "--output 'page' must end in .html"),
-        ("page.htm", "--output 'page.htm' must end in .html"),
-        ("/dev/full", "--output '/dev/full' must end in .html"),
-        ("", "--output '' must end in .html"),
+        ("page", "--output 'page' must be a name that ends in .html"),
+        ("page.htm", "--output 'page.htm' must be a name that ends in .html"),
+        ("/dev/full", "--output '/dev/full' must be a name that ends in .html"),
+        ("", "--output '' must be a name that ends in .html"),
         ("no/page.html", "--output no/page.html: there is no folder no"),
         ("clouds.csv/page.html", "--output clouds.csv/page.html: there is no folder clouds.csv"),
         ("folder.html", "--output folder.html is a folder; name a file"),
@@ -263,7 +265,9 @@ def full_disk(_: int) -> None:
 )  # fmt: skip
 def test_what_is_nothing_to_show(capsys: Capture, what: str) -> None:
     said = error_of(capsys, 2, what)
-    assert f"{what!r} is neither a saved network (.npz or .safetensors), nor a run folder" in said
+    assert f"{what!r} is neither a saved network (.npz or .safetensors), nor a folder" in said
+    assert "nor a run: there is no run.json in " in said
+    assert ("; runs in it: one" in said) == (what in ("runs", ""))
 
 
 @pytest.mark.parametrize(
@@ -299,6 +303,8 @@ def test_a_network_with_numbers_that_are_none(capsys: Capture, value: float) -> 
 def test_the_task_of_a_network_can_be_given(capsys: Capture) -> None:
     save_network("mine.npz", network(), about={"task": "mine.csv"})
     assert run_json(capsys, "show", "mine.npz", "--task=clouds.csv")["page"] == "network"
+    page = Path("mine.html").read_text()
+    assert '"certify":"combsearch certify mine.npz --task clouds.csv"' in page
 
 
 def test_a_damaged_run(capsys: Capture, here: Path) -> None:

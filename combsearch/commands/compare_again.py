@@ -9,7 +9,7 @@ from typing import Any
 from combsearch.commands.compare import read_runs, sweeps_json
 from combsearch.commands.compare_figures import draw_comparison
 from combsearch.comparison import Group
-from combsearch.comparison.saved import find_compared, narrowed
+from combsearch.comparison.saved import find_compared, gives_bounds, narrowed
 from combsearch.errors import UsageError
 from combsearch.store import RunStore
 
@@ -20,7 +20,8 @@ def draw_again(
     """Write the figures of the comparison in ``file`` to ``output``; their paths.
 
     Raises:
-        UsageError: a run that it names is not there, or holds other rows than then.
+        UsageError: a run that it names is not there, or holds other rows than then, or the
+            searches have other bounds.
         CorruptDataError: damaged shards or networks.
     """
     told = {
@@ -30,6 +31,11 @@ def draw_again(
     stores = [RunStore.attach(root) for root in told]
     task, found, searches = read_runs(stores, *narrowed(report))
     _check_rows(file, told, found)
+    if not gives_bounds(searches, report):
+        raise UsageError(
+            f"the searches have other bounds now than {file} states: repeat `combsearch compare`,"
+            " which draws as well"
+        )
     return draw_comparison(output, report, found, searches, task, suffix)
 
 

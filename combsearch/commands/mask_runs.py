@@ -11,11 +11,9 @@ from combsearch.commands.running import seconds_since, state_text
 from combsearch.commands.tables import shape_text
 from combsearch.errors import UsageError
 from combsearch.progress import duration
-from combsearch.search.saved_plan import KINDS, saved_plan
+from combsearch.search.saved_plan import saved_plan
 from combsearch.search.tally import tally_of
 from combsearch.store import RunStore
-
-__all__ = ["KINDS", "mask_plot", "mask_status", "mask_status_text", "saved_plan"]
 
 
 def mask_status(store: RunStore) -> dict[str, Any]:

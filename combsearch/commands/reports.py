@@ -61,7 +61,7 @@ def draw_report(file: Path, runs: str, output: Path, suffix: str) -> list[Path]:
     _, draw = _DRAWN[command]
     try:
         return draw(file, report, runs, output, suffix)
-    except (LookupError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CorruptDataError(
             f"{file} is damaged or was edited ({reason}); make it again with `combsearch {command}`"

@@ -182,11 +182,15 @@ def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     if as_json:
         say(json.dumps(report))
     else:
-        say(f"{store.root}: {len(found.valid)} sound shards with {found.rows} networks")
+        say(f"{store.root}: {_several(len(found.valid), 'sound shard')} with {found.rows} networks")
         for name in found.foreign:
             say(f"not ours, left alone: {name}")
     _refuse_damaged(store, found.quarantined)
     return report
+
+
+def _several(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _verify_descend(store: RunStore, as_json: bool) -> dict[str, Any]:
@@ -208,7 +212,7 @@ def _refuse_damaged(store: RunStore, found: list[tuple[str, str]]) -> None:
     if found:
         damaged = "; ".join(f"{name}: {reason}" for name, reason in found)
         raise CorruptDataError(
-            f"{len(found)} damaged files set aside in {store.root / 'quarantine'}"
+            f"{_several(len(found), 'damaged file')} set aside in {store.root / 'quarantine'}"
             f" ({damaged}); repeat the command of the run to compute them again"
         )
 

@@ -13,6 +13,8 @@ from combsearch.commands.output import say
 from combsearch.commands.runs import find_run, run_status
 from combsearch.durable import check_folder_writable, write_bytes
 from combsearch.errors import UsageError
+from combsearch.report.made_by import run_of
+from combsearch.runfile import near_runs
 from combsearch.saved_network import SUFFIXES, read_network
 from combsearch.store import RunStore
 from combsearch.tasks import load_task
@@ -35,7 +37,8 @@ def show_command(
         text: a saved network (.npz, .safetensors), a run folder or its name below ``runs``,
             or a folder that compare wrote.
         runs: folder that holds the runs.
-        output: the file; None: the name of what is shown, with .html, in this folder.
+        output: the file, replaced if it is there; None: the name of what is shown, with .html,
+            in this folder.
         task: of a network: the task it is for; None takes what it states.
         atlas: hidden widths of the shape whose masks are mapped, ``""`` for the run's own
             shape; None: no atlas.
@@ -49,6 +52,7 @@ def show_command(
     kind, source, make = find_source(text, runs, task, atlas)
     target = _target(output if output is not None else _default_name(source))
     content = make()
+    replaced = os.path.exists(target)
     write_bytes(target, content)
     report = {
         "command": "show",
@@ -56,22 +60,26 @@ def show_command(
         "source": str(source),
         "output": str(target),
         "bytes": len(content),
+        "replaced": replaced,
     }
-    say(json.dumps(report) if as_json else f"{source} -> {target} ({len(content) / 1e6:.2f} MB)")
+    size = f"{len(content) / 1e6:.2f} MB{', replaces an older page' if replaced else ''}"
+    say(json.dumps(report) if as_json else f"{source} -> {target} ({size})")
     return report
 
 
 def _default_name(source: Path) -> str:
-    """That of a file without its suffix; that of a folder whole: ``target-0.95`` has none."""
-    name = source.resolve().name if os.path.isdir(source) else source.stem
-    return f"{name or 'page'}.html"
+    """That of a folder whole (``target-0.95`` has no suffix); of a network of a run, both names."""
+    if os.path.isdir(source):
+        return f"{source.resolve().name or 'page'}.html"
+    run = run_of(source)
+    return f"{source.stem}.html" if run is None else f"{run.name}-{source.stem}.html"
 
 
 def _target(text: str) -> Path:
     """Where to write; what stands against it is said before anything is computed."""
     path = Path(text)
     if path.suffix.lower() != ".html":
-        raise UsageError(f"--output {text!r} must end in .html")
+        raise UsageError(f"--output {text!r} must be a name that ends in .html")
     if not os.path.isdir(path.parent):  # unlike Path it takes names that are too long
         raise UsageError(f"--output {text}: there is no folder {path.parent}")
     if os.path.isdir(path):
@@ -97,8 +105,9 @@ def find_source(
         return "comparison", found, lambda: _of_comparison(found, runs)
     if not os.path.isfile(folder / "run.json"):
         raise UsageError(
-            f"{text!r} is neither a saved network ({' or '.join(SUFFIXES)}), nor a run folder, nor"
-            f" a folder that `combsearch compare -o` wrote ({COMPARISON} lies there)"
+            f"{text!r} is neither a saved network ({' or '.join(SUFFIXES)}), nor a folder that"
+            f" `combsearch compare -o` wrote ({COMPARISON} lies there), nor a run: there is no"
+            f" run.json in {folder}{near_runs(folder)}"
         )
     _alone("a run", task=task)
     if atlas is not None:
@@ -126,7 +135,7 @@ def _network(path: Path, task: str | None) -> bytes:
     from combsearch.report.network.page import network_page
 
     saved = read_network(path)
-    return network_page(path, saved, load_task(task) if task else stated_task(path, saved))
+    return network_page(path, saved, load_task(task) if task else stated_task(path, saved), task)
 
 
 def _run(folder: Path) -> bytes:

@@ -15,6 +15,7 @@ from combsearch import durable
 from combsearch.commands.output import say
 from combsearch.commands.runs import run_status
 from combsearch.commands.show import find_source
+from combsearch.commands.signals import Stopped
 from combsearch.errors import UsageError
 from combsearch.report.live.server import LiveServer, Source
 from combsearch.report.run.data import check_command, run_data
@@ -25,7 +26,7 @@ _HIGHEST = 65535
 
 
 def live_command(given: argparse.Namespace) -> None:
-    """Serve until Ctrl-C.
+    """Serve until Ctrl-C or SIGTERM.
 
     Args:
         given: ``what`` (a run folder or its name below ``runs``), ``port`` (None: a free one),
@@ -48,7 +49,8 @@ def live_command(given: argparse.Namespace) -> None:
         report = {"command": "show", "page": "live", "url": url, "run_folder": str(folder)}
         line = f"serving {folder} at {url} (Ctrl-C ends it)"
         say(json.dumps(report) if given.json else line)
-        server.serve_forever(poll_interval=0.2)
+        with contextlib.suppress(Stopped):  # that is how it ends
+            server.serve_forever(poll_interval=0.2)
 
 
 def _listening(source: Source, port: int) -> LiveServer:

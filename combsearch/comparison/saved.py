@@ -6,13 +6,13 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from combsearch import durable
-from combsearch.comparison.bounds import EXISTS, PRUNED_BIASES, TRAINED
+from combsearch.comparison.bounds import EXISTS, PRUNED_BIASES, TRAINED, SearchRun, lowest
 from combsearch.errors import CorruptDataError
 from combsearch.runfile import NAME
 
@@ -143,6 +143,17 @@ def find_compared(file: Path, name: str, runs: str) -> Path | None:
     places = [Path(name), *(up / name for up in above), *(up / last for up in above)]
     # os.path: unlike Path's it takes any text.
     return next((place for place in places if os.path.isfile(place / NAME)), None)
+
+
+def gives_bounds(searches: Sequence[SearchRun], report: Mapping[str, Any]) -> bool:
+    """Whether these searches still give the bounds that a comparison states."""
+    for told in report["bounds"]:
+        for kind in (TRAINED, EXISTS):
+            found = lowest(searches, kind, told["init_digest"] or "", told["target"])
+            numbers = found and found.to_json()["nonzeros"]
+            if numbers != (told[kind] and told[kind]["nonzeros"]):
+                return False
+    return True
 
 
 def _no_number(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import multiprocessing.resource_tracker
 import os
 import signal
@@ -123,6 +124,8 @@ def signals_held() -> Iterator[None]:
 def _start_worker(parent: int, seats: Seats | None = None) -> None:
     """Runs first in a worker: it shall not outlive its coordinator, however that ends."""
     os.dup2(2, 1)  # standard output is for the result, whatever a user's task may print
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a worker is killed in the end
+        sys.stdout.reconfigure(line_buffering=True)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count
 from combsearch.plots.dctps_looks import name_of, order
-from combsearch.plots.style import count
 
 if TYPE_CHECKING:
     import pyarrow as pa

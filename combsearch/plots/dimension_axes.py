@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from combsearch.errors import UsageError
+from combsearch.numerals import plain_percent
 from combsearch.plots.methods import Look
 from combsearch.plots.pqi_panels import ROW
 from combsearch.plots.scales import inches
-from combsearch.plots.style import COLUMN, FAINT, PAGE, plain_percent
+from combsearch.plots.style import COLUMN, FAINT, PAGE
 
 F64 = npt.NDArray[np.float64]
 

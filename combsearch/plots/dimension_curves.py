@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count
 from combsearch.plots.dimension_axes import (
     Experiment,
     error_axis,
@@ -26,7 +27,7 @@ from combsearch.plots.dimension_axes import (
 from combsearch.plots.methods import Look
 from combsearch.plots.pqi_axes import share_axis
 from combsearch.plots.pqi_panels import ROW, Frames, draw_mean, key_rows, write_key
-from combsearch.plots.style import count, styled
+from combsearch.plots.style import styled
 from combsearch.studies.dimensionality.matching import (
     Rows,
     Run,

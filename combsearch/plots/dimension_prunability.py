@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count
 from combsearch.plots.dimension_axes import (
     count_axis,
     doubling_axis,
@@ -26,7 +27,7 @@ from combsearch.plots.dimension_axes import (
 )
 from combsearch.plots.methods import Look
 from combsearch.plots.pqi_panels import ROW, key_rows, write_key
-from combsearch.plots.style import count, new_figure, styled
+from combsearch.plots.style import new_figure, styled
 from combsearch.studies.dimensionality.matching import width_order
 
 F64 = npt.NDArray[np.float64]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from combsearch.errors import UsageError
+from combsearch.numerals import plain_percent
 from combsearch.plots.dimension_axes import (
     count_axis,
     doubling_axis,
@@ -20,7 +21,7 @@ from combsearch.plots.dimension_axes import (
 )
 from combsearch.plots.methods import SEARCH, Look
 from combsearch.plots.pqi_panels import ROW, Frames, key_rows, write_key
-from combsearch.plots.style import plain_percent, styled
+from combsearch.plots.style import styled
 
 Record = Mapping[str, Any]
 Key = tuple[str, str]

@@ -17,6 +17,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from combsearch.errors import UsageError
 from combsearch.frontier import frontier, success_interval
+from combsearch.numerals import percent, plain_percent
 from combsearch.plots.scales import accuracy_axis, inches
 from combsearch.plots.style import (
     ACCENT,
@@ -28,8 +29,6 @@ from combsearch.plots.style import (
     PAGE,
     leader,
     new_figure,
-    percent,
-    plain_percent,
     styled,
 )
 

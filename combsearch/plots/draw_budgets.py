@@ -16,9 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count
 from combsearch.plots.methods import method_name
 from combsearch.plots.scales import accuracy_axis, inches
-from combsearch.plots.style import ACCENT, FAINT, INK, PAGE, count, new_figure, styled
+from combsearch.plots.style import ACCENT, FAINT, INK, PAGE, new_figure, styled
 from combsearch.prune_rows import LOST, OK, within_budget
 
 if TYPE_CHECKING:

@@ -22,18 +22,10 @@ from matplotlib.ticker import (
 
 from combsearch.errors import UsageError
 from combsearch.frontier import frontier
+from combsearch.numerals import plain_percent
 from combsearch.plots.methods import SEARCH, Look, looks, method_name
 from combsearch.plots.scales import accuracy_axis, inches, nonzeros_axis
-from combsearch.plots.style import (
-    ACCENT,
-    FAINT,
-    GREY,
-    INK,
-    PAGE,
-    new_figure,
-    plain_percent,
-    styled,
-)
+from combsearch.plots.style import ACCENT, FAINT, GREY, INK, PAGE, new_figure, styled
 
 F64 = npt.NDArray[np.float64]
 Runs = tuple[npt.ArrayLike, npt.ArrayLike]

@@ -14,10 +14,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from combsearch.errors import UsageError
+from combsearch.numerals import plain_percent
 from combsearch.plots.methods import Look
 from combsearch.plots.pqi_panels import ROW, Frames, key_rows, some_marks, write_heading, write_key
 from combsearch.plots.scales import accuracy_axis
-from combsearch.plots.style import ACCENT, FAINT, plain_percent, styled
+from combsearch.plots.style import ACCENT, FAINT, styled
 
 F64 = npt.NDArray[np.float64]
 Line = Mapping[str, Any]

@@ -14,17 +14,9 @@ from matplotlib.lines import Line2D
 
 from combsearch.errors import UsageError
 from combsearch.frontier import frontier
+from combsearch.numerals import plain_percent
 from combsearch.plots.scales import accuracy_axis, inches, nonzeros_axis
-from combsearch.plots.style import (
-    ACCENT,
-    BLUE,
-    COLUMN,
-    GREY,
-    INK,
-    new_figure,
-    plain_percent,
-    styled,
-)
+from combsearch.plots.style import ACCENT, BLUE, COLUMN, GREY, INK, new_figure, styled
 from combsearch.prune_config import PAPER_TARGETS
 
 F64 = npt.NDArray[np.float64]

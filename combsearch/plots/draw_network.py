@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count, percent
 from combsearch.plots.draw_regions import draw_plane
 from combsearch.plots.forward import (
     F32,
@@ -35,17 +36,7 @@ from combsearch.plots.forward import (
 )
 from combsearch.plots.layout import MARGIN, TOP, Box, Column, edge_path, lay_out
 from combsearch.plots.runs import hidden
-from combsearch.plots.style import (
-    ACTIVE,
-    GREY,
-    INK,
-    PLANE,
-    SIGNED,
-    count,
-    new_figure,
-    percent,
-    styled,
-)
+from combsearch.plots.style import ACTIVE, GREY, INK, PLANE, SIGNED, new_figure, styled
 
 if TYPE_CHECKING:
     from combsearch.tasks import Task

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from combsearch.errors import UsageError
+from combsearch.numerals import plain_percent
 from combsearch.plots.pqi_axes import join_row, log_ticks
 from combsearch.plots.pqi_curves import Chains, Study, Variant, index_label
 from combsearch.plots.pqi_panels import Frames, Lines
 from combsearch.plots.scales import inches
-from combsearch.plots.style import plain_percent, styled
+from combsearch.plots.style import styled
 
 F64 = npt.NDArray[np.float64]
 

@@ -24,6 +24,7 @@ from matplotlib.patches import Rectangle
 from combsearch.connectivity import connected, disconnected, effective_nonzeros, nonzeros
 from combsearch.errors import UsageError
 from combsearch.nets import MLP, NetBatch
+from combsearch.numerals import count, percent
 from combsearch.plots.draw_network import (
     dead_neurons,
     draw_bias,
@@ -36,7 +37,7 @@ from combsearch.plots.draw_network import (
 from combsearch.plots.forward import F32, check_plane, logits, reach_of, unpack
 from combsearch.plots.layout import FOOT, MARGIN, TOP, Box, Column, edge_path, lay_out
 from combsearch.plots.runs import hidden
-from combsearch.plots.style import ACCENT, PAGE, count, new_figure, percent, styled
+from combsearch.plots.style import ACCENT, PAGE, new_figure, styled
 
 if TYPE_CHECKING:
     from combsearch.tasks import Task

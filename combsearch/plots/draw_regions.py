@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.special import expit
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count, percent
 from combsearch.plots.forward import (
     Layers,
     Parameters,
@@ -27,19 +28,7 @@ from combsearch.plots.forward import (
     widths_of,
 )
 from combsearch.plots.runs import Runs, frontier_runs, hidden, read_runs
-from combsearch.plots.style import (
-    BLUE,
-    COLUMN,
-    INK,
-    LINE,
-    ORANGE,
-    PAGE,
-    PLANE,
-    count,
-    new_figure,
-    percent,
-    styled,
-)
+from combsearch.plots.style import BLUE, COLUMN, INK, LINE, ORANGE, PAGE, PLANE, new_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

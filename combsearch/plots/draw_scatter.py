@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
+from combsearch.numerals import count, percent, plain_percent
 from combsearch.plots.runs import (
     Runs,
     best_of_each,
@@ -19,19 +20,7 @@ from combsearch.plots.runs import (
     frontier_runs,
     read_runs,
 )
-from combsearch.plots.style import (
-    ACCENT,
-    BLUE,
-    COLUMN,
-    GREY,
-    INK,
-    count,
-    leader,
-    new_figure,
-    percent,
-    plain_percent,
-    styled,
-)
+from combsearch.plots.style import ACCENT, BLUE, COLUMN, GREY, INK, leader, new_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

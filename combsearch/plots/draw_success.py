@@ -14,19 +14,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from combsearch.frontier import success_interval
+from combsearch.numerals import count, percent, plain_percent
 from combsearch.plots.runs import Runs, hidden, read_runs
-from combsearch.plots.style import (
-    BLUE,
-    COLUMN,
-    FAINT,
-    GREY,
-    INK,
-    count,
-    new_figure,
-    percent,
-    plain_percent,
-    styled,
-)
+from combsearch.plots.style import BLUE, COLUMN, FAINT, GREY, INK, new_figure, styled
 
 if TYPE_CHECKING:
     import pyarrow as pa

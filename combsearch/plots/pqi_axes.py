@@ -17,8 +17,9 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
+from combsearch.numerals import plain_percent
 from combsearch.plots.scales import inches
-from combsearch.plots.style import FAINT, GREY, plain_percent
+from combsearch.plots.style import FAINT, GREY
 
 _NAME = 0.42  # inches from a frame to the name of its vertical axis
 

@@ -12,10 +12,10 @@ from matplotlib.colors import to_hex
 
 from combsearch.errors import UsageError
 from combsearch.frontier import frontier
+from combsearch.numerals import plain_percent
 from combsearch.plots.methods import Look
 from combsearch.plots.pqi_curves import Chains, Study, index_of
 from combsearch.plots.pqi_panels import Lines, variant_looks
-from combsearch.plots.style import plain_percent
 
 F64 = npt.NDArray[np.float64]
 

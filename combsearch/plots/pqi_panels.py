@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from combsearch.errors import UsageError
+from combsearch.numerals import count
 from combsearch.plots.methods import Look, looks
 from combsearch.plots.pqi_axes import rounds_axis, share_axis
 from combsearch.plots.pqi_curves import PAPER, Chains, Quantity, Study, Variant
 from combsearch.plots.scales import inches
-from combsearch.plots.style import PAGE, count, new_figure
+from combsearch.plots.style import PAGE, new_figure
 from combsearch.studies.pqi.table import over_seeds
 
 F64 = npt.NDArray[np.float64]

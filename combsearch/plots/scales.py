@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
-from combsearch.plots.style import ACCENT, INK, plain_percent
+from combsearch.numerals import plain_percent
+from combsearch.plots.style import ACCENT, INK
 
 F64 = npt.NDArray[np.float64]
 

@@ -9,7 +9,6 @@ stay apart under all common colour-vision deficiencies.
 from __future__ import annotations
 
 import io
-import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,21 +139,6 @@ def _own_ids(figure: Figure) -> Iterator[None]:
     finally:
         for artist, gid in zip(named, gids, strict=True):
             artist.set_gid(gid)
-
-
-def percent(share: float) -> str:
-    """``share`` in percent with two decimals, cut and not rounded: 0.99996 is not 100%."""
-    return f"{math.floor(round(share * 1e4, 6)) / 100:.2f}%"
-
-
-def plain_percent(share: float) -> str:
-    """``share`` in percent with as many digits as it has: ``50%``, ``99.5%``."""
-    return f"{round(share * 100, 8):g}%"
-
-
-def count(number: int, what: str) -> str:
-    """``"1 run"``, ``"24,576 runs"``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def leader(start: float, gap: float) -> dict[str, Any]:

@@ -61,9 +61,12 @@ def _made_with(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _repeated(identity: dict[str, Any]) -> str | None:
-    """The command with a flag for every setting that an identity names."""
+    """The command with a flag for every setting that an identity names.
+
+    None where it does not tell all: of a network to start from it has a digest and no name.
+    """
     command, config = identity.get("command"), identity.get("config")
-    if not isinstance(command, str) or not isinstance(config, dict):
+    if not isinstance(command, str) or not isinstance(config, dict) or "init_digest" in identity:
         return None
     words = ["combsearch", *command.split()]
     for name, value in sorted(config.items()):

@@ -5,7 +5,7 @@ A file holds ``weight0`` [out, in], ``bias0`` [out], ``mask0``, ``bias_mask0``, 
 runs no code of a file: nothing is unpickled, sizes are checked before memory is taken.
 """
 
-from combsearch.saved_network.about import About, network_facts, run_facts
+from combsearch.saved_network.about import NETWORK_FACTS, About, network_facts, run_facts
 from combsearch.saved_network.files import (
     SUFFIXES,
     SavedNetwork,
@@ -17,6 +17,7 @@ from combsearch.saved_network.files import (
 from combsearch.saved_network.onnx_file import onnx_bytes
 
 __all__ = [
+    "NETWORK_FACTS",
     "SUFFIXES",
     "About",
     "SavedNetwork",

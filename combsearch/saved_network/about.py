@@ -28,6 +28,9 @@ from combsearch.nets import MLP, NetBatch
 About = dict[str, str | int | float]
 """Facts about a network by name."""
 
+NETWORK_FACTS = ("shape", "mask", "nonzeros", "effective_nonzeros", "counting")
+"""Names of what a network says itself."""
+
 
 def run_facts(
     *,
@@ -62,7 +65,7 @@ def run_facts(
 
 
 def network_facts(nets: NetBatch) -> About:
-    """What the first MLP of ``nets`` says itself."""
+    """What the first MLP of ``nets`` says itself, under ``NETWORK_FACTS``."""
     one = nets[:1].numpy()
     assert isinstance(one.network, MLP)
     shape = one.network.shape

@@ -60,18 +60,19 @@ def _params(named: Mapping[str, npt.NDArray[Any]]) -> tuple[NetShape, Arrays]:
     """Shape and parameters (no batch axis); ValueError when they do not fit."""
     layers = sum(name.startswith("weight") for name in named)
     if layers < 2:
-        raise ValueError(f"no weight0 and weight1 among {sorted(named)}")
+        there = ", ".join(sorted(named)) or "none"
+        raise ValueError(f"weight0 and weight1 are missing (arrays of a network in it: {there})")
     params: Arrays = {}
     for name in (f"{kind}{layer}" for layer in range(layers) for kind in ("weight", "bias")):
         if name not in named or named[name].dtype.kind not in "fiu":
             raise ValueError(f"{name} is missing or not an array of numbers")
         with np.errstate(over="ignore", invalid="ignore"):
             params[name] = named[name].astype(np.float32)
-        if (
-            params[name].ndim != 1 + name.startswith("weight")
-            or not np.isfinite(params[name]).all()
-        ):
-            raise ValueError(f"{name} has {params[name].ndim} axes or a number that is not finite")
+        axes = 1 + name.startswith("weight")
+        if params[name].ndim != axes:
+            raise ValueError(f"{name} has {params[name].ndim} axes, expected {axes}")
+        if not np.isfinite(params[name]).all():
+            raise ValueError(f"{name} has a number that is not finite")
     widths = [len(params[f"bias{layer}"]) for layer in range(layers)]
     shape = NetShape((params["weight0"].shape[1], *widths))
     found = [params[f"weight{layer}"].shape for layer in range(layers)]

@@ -157,4 +157,5 @@ def race_share(controls: int) -> float:
 def thinned(task: Task, size: int) -> Task:
     """Every so many-th point of a task, about ``size`` of them."""
     step = max(1, task.points // size)
-    return Task(f"every {step} of {task.name}", task.x[::step], task.y[::step])
+    name = f"every {step} of {task.name}"
+    return Task(name, task.x[::step], task.y[::step], classes=task.classes)

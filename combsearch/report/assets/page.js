@@ -2,7 +2,7 @@
 // What all pages share: their data, elements, numbers, downloads, dialogs, colour scheme.
 // One script file is one constant; later files use earlier ones.
 const Page = (() => {
-  const listeners = [];
+  const listeners = new Set();
 
   /** What Python put into the page. */
   const data = () => JSON.parse(document.getElementById("data").textContent);
@@ -29,6 +29,9 @@ const Page = (() => {
 
   /** "96.45%": cut and not rounded, so that 99.996% never reads 100%. */
   const percent = (share) => (share === null ? "–" : `${(Math.floor(Math.round(share * 1e10) / 1e6) / 100).toFixed(2)}%`);
+
+  /** "99.5%", "0.02%": a share with as many digits as it has, no more than six. */
+  const plain = (share) => `${parseFloat((share * 100).toPrecision(6))}%`;
 
   /** 24,576 */
   const whole = (number) => (number === null ? "–" : d3.format(",d")(number));
@@ -67,28 +70,50 @@ const Page = (() => {
     const made = button(name(), () => {
       document.documentElement.dataset.scheme = isDark() ? "light" : "dark";
       made.textContent = name();
-      listeners.forEach((call) => call());
+      recolour();
     }, { class: "scheme", title: "Switch between light and dark" });
     onScheme(() => { made.textContent = name(); });
     return made;
   }
 
-  /** Call ``listener`` when colours change: canvases must then be drawn again. */
+  /**
+   * Call ``listener`` when colours change, also before and after printing: canvases must then be
+   * drawn again. Returns what ends it.
+   */
   function onScheme(listener) {
-    listeners.push(listener);
-  }
-  for (const query of ["(prefers-color-scheme: dark)", "print"]) {
-    matchMedia(query).addEventListener("change", () => listeners.forEach((call) => call()));
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
-  /** Say something to those who hear the page. */
+  const recolour = () => [...listeners].forEach((call) => call());
+  const paper = matchMedia("print");
+  for (const query of [matchMedia("(prefers-color-scheme: dark)"), paper]) query.addEventListener("change", recolour);
+
+  // A browser counts the pages, or copies the canvases, before it says that the medium is paper.
+  for (const [event, begins] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => {
+      document.documentElement.classList.toggle("paper", begins);
+      recolour();
+    });
+  }
+
+  /** Whether the page is drawn for paper. */
+  const isPrinting = () => paper.matches || document.documentElement.classList.contains("paper");
+
+  const heard = (attributes = {}) => element("div", { role: "status", "aria-live": "polite", class: "unseen heard", ...attributes });
+  document.body.append(heard({ id: "said" }));
+
+  /** Say something to those who hear the page; behind an open window nothing is heard. */
   function announce(text) {
-    let place = document.getElementById("said");
-    if (!place) {
-      place = element("div", { id: "said", role: "status", "aria-live": "polite", class: "unseen" });
-      document.body.append(place);
-    }
-    place.textContent = text;
+    const places = document.querySelectorAll("dialog[open] > .heard, #said");
+    places[places.length - 1].textContent = text;
+  }
+
+  /** Focus an element, or the one of the same ``data-focus`` that was drawn in its place. */
+  function focus(wanted) {
+    const name = wanted?.dataset.focus;
+    const drawnAnew = () => [...document.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === name);
+    (wanted?.isConnected ? wanted : drawnAnew())?.focus({ preventScroll: true });
   }
 
   /** A window over the page; ``fill(root)`` makes its content. Escape and a button close it. */
@@ -96,12 +121,17 @@ const Page = (() => {
     const root = element("div", { class: "content" });
     const made = element("dialog", { class: "window", "aria-label": title },
       element("div", { class: "bar" }, element("h2", {}, title), button("Close", () => made.close())), root);
-    made.addEventListener("close", () => made.remove());
+    const before = document.activeElement;
+    made.addEventListener("close", () => {
+      made.remove();
+      if (document.activeElement === document.body) focus(before); // what opened it may have been drawn anew
+    });
+    made.append(heard());
     document.body.append(made);
     made.showModal();
     fill(root);
     return made;
   }
 
-  return { announce, button, bytes, data, dialog, element, facts, floats, head, isDark, onScheme, percent, save, whole };
+  return { announce, button, bytes, data, dialog, element, facts, floats, focus, head, isPrinting, onScheme, percent, plain, save, whole };
 })();

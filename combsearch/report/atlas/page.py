@@ -15,6 +15,7 @@ from combsearch.report.made_by import command_of
 from combsearch.report.network.page import NETWORK_SCRIPTS, NETWORK_STYLES, network_item
 from combsearch.report.page import page
 from combsearch.report.points import encoded, task_json
+from combsearch.report.run.shown import run_name
 from combsearch.saved_network import run_facts
 from combsearch.search.level_results import row_network
 from combsearch.store import RunStore
@@ -48,7 +49,7 @@ def atlas_page(store: RunStore, shape: str) -> bytes:
     """
     atlas = read_atlas(store, shape)
     return page(
-        f"{store.root.name}: all masks of ({atlas.shape})",
+        f"{run_name(store)}: all masks of ({atlas.shape})",
         atlas_json(atlas, store),
         (*NETWORK_SCRIPTS, *ATLAS_SCRIPTS),
         (*NETWORK_STYLES, *ATLAS_STYLES),
@@ -69,7 +70,7 @@ def atlas_json(atlas: Atlas, store: RunStore) -> dict[str, Any]:
     sizes = atlas.sizes()
     steps = one_weight_fewer(atlas, _MOST_STEPS)
     return {
-        "run": store.root.name,
+        "run": run_name(store),
         "runCommand": command_of(store.root),
         "shape": atlas.shape.to_json(),
         "symmetry": plan.symmetry,
@@ -138,5 +139,5 @@ def _item(atlas: Atlas, store: RunStore, row: dict[str, Any]) -> dict[str, Any]:
         restart=row["restart"],
         init_width=plan.config.width,
     )
-    name = f"{store.root.name} rank {row['rank']}"
+    name = f"{run_name(store)} rank {row['rank']}"
     return network_item(name, nets, 0, facts, command_of(store.root) or "")

@@ -11,6 +11,8 @@ from combsearch.report.network.page import NETWORK_SCRIPTS, NETWORK_STYLES
 from combsearch.report.page import page
 
 COMPARISON_SCRIPTS = (
+    "axes.js",
+    "table.js",
     "comparison/lines.js",
     "comparison/marks.js",
     "comparison/chart.js",

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from combsearch.comparison import Group, SearchRun, chosen, groups, lowest
-from combsearch.comparison.bounds import EXISTS, TRAINED
+from combsearch.comparison import Group, SearchRun, chosen, groups
 from combsearch.comparison.runs import PRUNE, SEARCHES, read_prune_run, read_search_run
-from combsearch.comparison.saved import Json, find_compared, narrowed
+from combsearch.comparison.saved import Json, find_compared, gives_bounds, narrowed
 from combsearch.comparison.tries import PruneRun
 from combsearch.errors import UsageError
 from combsearch.prune_rows import PRUNE_ROWS
@@ -131,24 +130,13 @@ def _searches(
         reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in lost.items())
         notes.append(f"The searches' lines show the bounds alone and open no network ({reasons}).")
         return None
-    if not _give(found, report):
+    if not gives_bounds(found, report):
         notes.append(
             "The searches found more since the comparison was made: their lines show its bounds"
             " alone and open no network."
         )
         return None
     return found
-
-
-def _give(searches: Sequence[SearchRun], report: Json) -> bool:
-    """Whether these searches give the bounds of the file."""
-    for told in report["bounds"]:
-        for kind in (TRAINED, EXISTS):
-            found = lowest(searches, kind, told["init_digest"] or "", told["target"])
-            numbers = found and found.to_json()["nonzeros"]
-            if numbers != (told[kind] and told[kind]["nonzeros"]):
-                return False
-    return True
 
 
 def _finished(read: Callable[..., _R], *given: Any) -> _R:

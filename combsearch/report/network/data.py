@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from combsearch.errors import UsageError
-from combsearch.nets import MLP, NetBatch
+from combsearch.nets import MLP, Arrays, NetBatch
 
 WIDEST = 64
 """Neurons of a layer that a page draws; wider layers lose the neurons that nothing is kept of."""
@@ -27,17 +30,17 @@ def network_json(nets: NetBatch, index: int = 0) -> dict[str, Any]:
     if not isinstance(nets.network, MLP):
         raise UsageError(f"a page shows an MLP, not a {type(nets.network).__name__}")
     one = nets[index : index + 1].numpy()
-    widths = list(nets.network.shape.widths)
+    drawn = _drawn(one.masks, nets.network.shape.widths)
     weights, biases = [], []
-    for layer in range(len(widths) - 1):
-        mask, value = one.masks[f"weight{layer}"][0], one.params[f"weight{layer}"][0]
-        rows, columns = np.nonzero(mask)
-        weights.append([rows.tolist(), columns.tolist(), _digits(value[rows, columns])])
-        mask, value = one.masks[f"bias{layer}"][0], one.params[f"bias{layer}"][0]
-        (rows,) = np.nonzero(mask)
-        biases.append([rows.tolist(), _digits(value[rows])])
-    network = {"widths": widths, "weights": weights, "biases": biases}
-    return _narrow(network) if max(widths) > WIDEST else network
+    for layer, (columns, rows) in enumerate(itertools.pairwise(drawn)):
+        own = np.ix_(rows, columns)
+        mask, value = (part[f"weight{layer}"][0][own] for part in (one.masks, one.params))
+        kept = np.nonzero(mask)
+        weights.append([*(places.tolist() for places in kept), _digits(value[kept])])
+        mask, value = (part[f"bias{layer}"][0][rows] for part in (one.masks, one.params))
+        kept = np.nonzero(mask)
+        biases.append([kept[0].tolist(), _digits(value[kept])])
+    return {"widths": [len(neurons) for neurons in drawn], "weights": weights, "biases": biases}
 
 
 def _digits(values: Any) -> list[float]:
@@ -45,23 +48,18 @@ def _digits(values: Any) -> list[float]:
     return [float(str(value)) for value in values.astype(np.float32)]
 
 
-def _narrow(network: dict[str, Any]) -> dict[str, Any]:
-    """The same without hidden neurons that nothing is kept of."""
-    widths, weights, biases = network["widths"], network["weights"], network["biases"]
-    kept: list[list[int]] = [list(range(widths[0]))]
-    for layer in range(1, len(widths) - 1):
-        rows, columns, own = weights[layer - 1][0], weights[layer][1], biases[layer - 1][0]
-        kept.append(sorted({*rows, *columns, *own}))
-    kept.append(list(range(widths[-1])))
-    if max(map(len, kept)) > WIDEST:
+def _drawn(masks: Arrays, widths: Sequence[int]) -> list[npt.NDArray[np.intp]]:
+    """Neurons of every layer that are drawn: all, of wide networks those that keep something."""
+    drawn = [np.arange(width) for width in widths]
+    if max(widths) > WIDEST:
+        for layer in range(1, len(widths) - 1):
+            before, behind = masks[f"weight{layer - 1}"][0], masks[f"weight{layer}"][0]
+            own = masks[f"bias{layer - 1}"][0] != 0
+            drawn[layer] = np.flatnonzero(before.any(axis=1) | own | behind.any(axis=0))
+    most = max(map(len, drawn))
+    if most > WIDEST:
         raise UsageError(
-            f"the network keeps {max(map(len, kept))} neurons of a layer, and a page draws at most"
-            f" {WIDEST}; prune it, or fold it with combsearch.connectivity.compact"
+            f"the network keeps {most} neurons of a layer, and a page draws at most {WIDEST};"
+            " prune it, or fold it with combsearch.connectivity.compact"
         )
-    place = [{neuron: at for at, neuron in enumerate(own)} for own in kept]
-    for layer in range(len(weights)):
-        rows, columns, _ = weights[layer]
-        weights[layer][0] = [place[layer + 1][row] for row in rows]
-        weights[layer][1] = [place[layer][column] for column in columns]
-        biases[layer][0] = [place[layer + 1][row] for row in biases[layer][0]]
-    return {"widths": list(map(len, kept)), "weights": weights, "biases": biases}
+    return drawn

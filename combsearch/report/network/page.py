@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from combsearch.nets import NetBatch
+from combsearch.numerals import count, percent
 from combsearch.report.made_by import command_of, run_of, seed_of
 from combsearch.report.network.data import network_json
 from combsearch.report.page import page
 from combsearch.report.points import task_json
-from combsearch.saved_network import SavedNetwork, network_facts
+from combsearch.saved_network import NETWORK_FACTS, SavedNetwork
 from combsearch.search.certify import Certificate, certify_saved
-from combsearch.tasks import TASKS, Task
-from combsearch.tasks.embedded_spiral import named_spiral
+from combsearch.tasks import Task
 
 NETWORK_SCRIPTS = (
     "network/forward.js",
@@ -33,8 +33,6 @@ NETWORK_SCRIPTS = (
 
 NETWORK_STYLES = ("network/network.css",)
 """Its styles."""
-
-_DEFAULT = "cubist_spiral"  # what certify takes for a file that names no task
 
 _WORDS = {
     "cell": "recipe (learning rate, schedule)",
@@ -64,8 +62,7 @@ def network_item(
     Raises:
         UsageError: it is wider than a page draws.
     """
-    own = network_facts(nets[index : index + 1])
-    told = {name: _exact(value) for name, value in facts.items() if name not in own}
+    told = {name: _exact(value) for name, value in facts.items() if name not in NETWORK_FACTS}
     item = {
         "name": name,
         "network": network_json(nets, index),
@@ -78,7 +75,8 @@ def network_item(
 
 
 def _text(name: str, value: str | int | float) -> str:
-    return percent(value) if name == "accuracy" and not isinstance(value, str) else str(value)
+    share = name == "accuracy" and not isinstance(value, str) and 0 <= value <= 1
+    return percent(float(value)) if share else str(value)
 
 
 def _exact(value: str | int | float) -> str | int | float:
@@ -86,24 +84,25 @@ def _exact(value: str | int | float) -> str | int | float:
     return str(value) if isinstance(value, int) and abs(value) > 2**53 else value
 
 
-def percent(share: float) -> str:
-    """``96.36%``: cut and not rounded, so that 99.996% never reads 100%."""
-    return f"{int(round(share * 1e10) // 10**6) / 100:.2f}%"
-
-
-def network_page(path: Path, saved: SavedNetwork, task: Task) -> bytes:
+def network_page(path: Path, saved: SavedNetwork, task: Task, given: str | None = None) -> bytes:
     """The page of the network in ``path``, re-evaluated on ``task``.
+
+    Args:
+        path: of the file.
+        saved: what it holds.
+        task: to evaluate it on.
+        given: the text that named the task; None: the file itself names it.
 
     Raises:
         UsageError: it does not fit the task, or is wider than a page draws.
     """
-    found = certify_saved(str(path), saved, task)
     run = run_of(path)
     name = f"{path.parent.name}/{path.name}" if path.parent.name else path.name
     made = (run and command_of(run)) or ""
     seed = None if run is None else seed_of(run)  # older files do not state it
     facts = saved.about if seed is None else {"seed": seed, **saved.about}
-    item = network_item(name, saved.nets, 0, facts, made)
+    item = network_item(name, saved.nets, 0, facts, made)  # first: what is too wide ends here
+    found = certify_saved(str(path), saved, task)
     item["about"] = certified_facts(found) + [
         pair for pair in item["about"] if pair[0] not in ("task", "accuracy")
     ]
@@ -111,7 +110,7 @@ def network_page(path: Path, saved: SavedNetwork, task: Task) -> bytes:
         "item": item,
         "task": task_json(task),
         "disagreements": list(found.disagreements),
-        "certify": _again(path, saved, task),
+        "certify": _again(path, given),
     }
     return page(
         f"{name}: {found.nonzeros} nonzeros, {percent(found.accuracy)} of {task.name}",
@@ -121,34 +120,29 @@ def network_page(path: Path, saved: SavedNetwork, task: Task) -> bytes:
     )
 
 
-def _again(path: Path, saved: SavedNetwork, task: Task) -> str:
-    """The command that evaluates the file again; of a file elsewhere only its name.
+def _again(path: Path, given: str | None) -> str:
+    """The command that evaluates the file again; of files elsewhere only their names."""
+    task = ["--task", _here(given)] if given else []
+    return shlex.join(["combsearch", "certify", _here(str(path)), *task])
 
-    A task that is not built in stands there as TASK: a page is not told where it lies.
-    """
-    words = ["combsearch", "certify", path.name if path.is_absolute() else str(path)]
-    if saved.about.get("task", _DEFAULT) != task.name:
-        built_in = task.name in TASKS or named_spiral(task.name) is not None
-        words += ["--task", task.name if built_in else "TASK"]
-    return shlex.join(words)
+
+def _here(text: str) -> str:
+    """A path as it is, but of an absolute one the name: a page is not told where things lie."""
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def certified_facts(found: Certificate) -> list[list[str]]:
     """What a certificate says, as the page's pairs of a name and a text."""
     hidden = ",".join(map(str, found.shape[1:-1]))
-    inputs, outputs = _counted(found.shape[0], "input"), _counted(found.shape[-1], "output")
+    inputs, outputs = count(found.shape[0], "input"), count(found.shape[-1], "output")
     biases = found.nonzeros - found.weight_nonzeros
     correct = min(found.correct_float32, found.correct_float64)
     return [
         ["shape", f"({hidden}), {inputs}, {outputs}"],
         ["task", f"{found.task}, {found.points:,} points"],
         ["accuracy, certified", f"{percent(found.accuracy)} ({correct:,} right)"],
-        ["decided by rounding", f"{_counted(found.undecided, 'point')} at most"],
+        ["decided by rounding", f"{count(found.undecided, 'point')} at most"],
         ["nonzeros", f"{found.nonzeros:,} ({found.weight_nonzeros:,} weights, {biases:,} biases)"],
         ["effective nonzeros", f"{found.effective_nonzeros:,}"],
         ["counting", found.counting],
     ]
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

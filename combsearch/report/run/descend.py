@@ -27,6 +27,8 @@ from combsearch.store import RunStore
 
 SUMMARY, FRONTIER = "summary.json", "frontier"
 
+_MOST = 2**31  # nonzeros, which a page holds in 32 bits
+
 Widths = tuple[int, ...]
 
 
@@ -69,7 +71,10 @@ def descents_of(store: RunStore) -> Descents:
         return _going_on(store)
     try:
         return _finished(store.root, json.loads(path.read_bytes()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+        RecursionError,
+    ) as error:  # fmt: skip
         raise CorruptDataError(
             f"{path} is damaged ({error!r}); repeat the command that made the run to write it anew"
         ) from error
@@ -95,6 +100,11 @@ def _finished(root: Path, summary: Mapping[str, Any]) -> Descents:
                 starts[tuple(map(int, one["start"]))], partial(_load, path),
             )
         )  # fmt: skip
+    told = [(one.nonzeros, one.accuracy) for one in found.points]
+    told += [(one.nonzeros, one.accuracy) for one in found.levels]
+    for nonzeros, accuracy in told:
+        if not (0 <= nonzeros < _MOST and 0 <= accuracy <= 1):
+            raise ValueError(f"{nonzeros} nonzeros at {accuracy}")
     return found
 
 

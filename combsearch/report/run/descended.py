@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from combsearch.report.network.page import network_item, percent
-from combsearch.report.run.descend import Descents, descents_of
+from combsearch.numerals import percent, plain_percent
+from combsearch.report.network.page import network_item
+from combsearch.report.run.descend import Descents, Level, descents_of
 from combsearch.report.run.networks import Networks
 from combsearch.report.run.rows import Best
-from combsearch.report.run.shown import Shown, Status, bound_json, coded, point_columns, run_name
+from combsearch.report.run.shown import (
+    Shown,
+    Status,
+    bound_json,
+    coded,
+    point_columns,
+    run_name,
+    unnamed_levels,
+    unnamed_text,
+)
 from combsearch.report.run.tables import Table, hidden
-from combsearch.report.run.words import target_text
 from combsearch.saved_network import run_facts
 from combsearch.search_config import DescendConfig
 from combsearch.store import RunStore
@@ -22,9 +32,11 @@ from combsearch.store import RunStore
 def descend_shown(store: RunStore, status: Status, config: DescendConfig) -> Shown:
     """What is shown of a run of descend, finished or not."""
     found = descents_of(store)
-    networks, best = _networks(found, run_name(store), config)
+    unnamed = unnamed_levels({level.nonzeros: level.accuracy for level in found.levels})
+    named = [level for level in found.levels if level.nonzeros not in unnamed]
+    networks, best = _networks(named, run_name(store), config)
     lowest = next((one for one in best if one.accuracy >= config.target), None)
-    target = target_text(config.target)
+    target = plain_percent(config.target)
     finding = f"No network reached {target} yet."
     if lowest:
         finding = (
@@ -32,7 +44,7 @@ def descend_shown(store: RunStore, status: Status, config: DescendConfig) -> Sho
             f" {percent(lowest.accuracy)}, found by deletion."
         )
     return Shown(
-        finding=[finding],
+        finding=[finding, *unnamed_text(unnamed, found.levels)],
         best=best,
         tables=[_level_table(best), _starts_table(found, config.target)],
         networks=networks,
@@ -43,10 +55,12 @@ def descend_shown(store: RunStore, status: Status, config: DescendConfig) -> Sho
     )
 
 
-def _networks(found: Descents, run: str, config: DescendConfig) -> tuple[Networks, list[Best]]:
-    """The networks of all levels, and the best of each; ``cell`` is where its descent began."""
+def _networks(
+    levels: Sequence[Level], run: str, config: DescendConfig
+) -> tuple[Networks, list[Best]]:
+    """The networks of levels, and the best of each; ``cell`` is where its descent began."""
     networks, best = Networks(), []
-    for level in found.levels:
+    for level in levels:
         nets = level.nets()
         shape = ",".join(map(str, level.shape))
         one = Best(

@@ -10,6 +10,8 @@ from combsearch.report.run.data import run_data
 from combsearch.store import RunStore
 
 SCRIPTS = (
+    "axes.js",
+    "table.js",
     "run/scales.js",
     "run/points.js",
     "run/chart.js",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from combsearch.numerals import count
 from combsearch.prune_config import PruneConfig
 from combsearch.prune_rows import saved_net
 from combsearch.report.network.page import network_item
 from combsearch.report.run.networks import Row, saved_networks
-from combsearch.report.run.rows import COLUMNS, PRUNED, RunRows, gathered
+from combsearch.report.run.rows import COLUMNS, PRUNED, Group, RunRows, gathered
 from combsearch.report.run.shown import (
     Shown,
     Status,
@@ -20,6 +22,8 @@ from combsearch.report.run.shown import (
     points_of,
     room_for_networks,
     run_name,
+    unnamed_of,
+    unnamed_text,
 )
 from combsearch.report.run.tables import Table
 from combsearch.saved_network import run_facts
@@ -32,7 +36,10 @@ Names = dict[int, list[Any]]
 def prune_shown(store: RunStore, status: Status, config: PruneConfig) -> Shown:
     """What is shown of a sweep; targets and bounds are the business of a comparison."""
     rows = gathered(store.pieces([*COLUMNS, *PRUNED]), None)
-    best = [group.best for group in rows.levels().values() if group.best]
+    levels = rows.levels()
+    unnamed = unnamed_of(levels)
+    named = {level: group for level, group in levels.items() if level not in unnamed}
+    best = [group.best for group in named.values() if group.best]
     budgets = [group.best for group in rows.ranks.values()]
     names: Names = dict(
         enumerate(
@@ -42,15 +49,16 @@ def prune_shown(store: RunStore, status: Status, config: PruneConfig) -> Shown:
         )
     )
     start = "one initialisation" if "init_digest" in store.identity else "random weights"
-    methods, widths = _count(len(config.methods), "method"), _count(len(config.widths), "width")
+    methods, widths = count(len(config.methods), "method"), count(len(config.widths), "width")
     above = ("above their budget", rows.above_budget, "count for no budget, but are drawn")
     shown = Shown(
         finding=[
             f"{methods} at {widths}, from {start}. Targets and the distance to the bound are on the"
-            " page of a comparison."
+            " page of a comparison.",
+            *unnamed_text(unnamed, levels),
         ],
         best=best,
-        tables=[_budget_table(rows, names), _level_table(rows, names)],
+        tables=[_budget_table(rows, names), _level_table(named, names)],
         points=points_of(rows.points()),
         bins=rows.bins(),
         counts=[*counts_of(rows), above],
@@ -92,20 +100,16 @@ def _budget_table(rows: RunRows, names: Names) -> Table:
     return Table("By method, width and budget", columns, lines, bests, note)
 
 
-def _level_table(rows: RunRows, names: Names) -> Table:
+def _level_table(levels: Mapping[int, Group], names: Names) -> Table:
     columns = (
         ("nonzeros", "whole"), ("best accuracy", "percent"), ("method", "text"),
         ("width", "whole"), ("budget", "whole"), ("runs", "whole"),
     )  # fmt: skip
     lines, bests = [], []
-    for level, group in rows.levels().items():
+    for level, group in levels.items():
         if group.best:
             found = [level, group.best.accuracy, *names[group.best.rank], group.runs]
             lines.append(found)
             bests.append(group.best)
     note = "Best run of each number of nonzeros, whatever its budget."
     return Table("By nonzeros", columns, lines, bests, note)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -231,8 +231,12 @@ def column_edges(low: int, high: int) -> Integers:
     """First nonzeros of every column, and one more after the last: int64 [column + 1]."""
     if high - low < MOST_COLUMNS:
         return np.arange(low, high + 2)
-    spaced = np.geomspace if high > _LOG_FROM else np.linspace
-    return np.unique(np.round(spaced(low, high + 1, MOST_COLUMNS + 1)).astype(np.int64))
+    if high <= _LOG_FROM:
+        edges = np.linspace(low, high + 1, MOST_COLUMNS + 1)
+    else:
+        edges = np.geomspace(max(low, 1), high + 1, MOST_COLUMNS + 1)
+        edges[0] = low  # a network can have lost all
+    return np.unique(np.round(edges).astype(np.int64))
 
 
 def _grouped(rows: _Table, key: Integers, score: Floats) -> Iterable[tuple[int, Group]]:

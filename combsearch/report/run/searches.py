@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,9 +9,10 @@ from typing import Any
 
 from combsearch.config import SearchConfig
 from combsearch.mask import MaskBatch, NetShape
-from combsearch.report.network.page import network_item, percent
+from combsearch.numerals import percent, plain_percent
+from combsearch.report.network.page import network_item
 from combsearch.report.run.networks import Row, saved_networks
-from combsearch.report.run.rows import COLUMNS, RunRows, gathered
+from combsearch.report.run.rows import COLUMNS, Group, RunRows, gathered
 from combsearch.report.run.shown import (
     Shown,
     Status,
@@ -24,6 +24,8 @@ from combsearch.report.run.shown import (
     points_of,
     room_for_networks,
     run_name,
+    unnamed_of,
+    unnamed_text,
 )
 from combsearch.report.run.tables import (
     dense_levels,
@@ -33,11 +35,11 @@ from combsearch.report.run.tables import (
     shape_table,
     share_rows,
 )
-from combsearch.report.run.words import target_text
 from combsearch.saved_network import run_facts
 from combsearch.search.grid import dense_grid
 from combsearch.search.level_results import row_network
 from combsearch.search.mask_plan import MaskPlan
+from combsearch.search.saved_plan import saved_plan
 from combsearch.search_config import ExhaustConfig, Phase2Config
 from combsearch.shards import Shard
 from combsearch.store import RunStore
@@ -58,11 +60,11 @@ def phase1_shown(store: RunStore, status: Status, config: SearchConfig) -> Shown
         group = shapes[name]
         assert group.best is not None
         shown.bound = bound_json("smallest success", group.best)
-        shown.finding = [
-            f"The smallest dense shape that reached {target_text(config.target)} is {hidden(name)}"
-            f" with {group.best.nonzeros} nonzeros: {group.successes:,} of its {group.runs:,} runs,"
-            f" the best at {percent(group.best.accuracy)}."
-        ]
+        shown.finding[0] = (
+            f"The smallest dense shape that reached {plain_percent(config.target)} is"
+            f" {hidden(name)} with {group.best.nonzeros} nonzeros: {group.successes:,} of its"
+            f" {group.runs:,} runs, the best at {percent(group.best.accuracy)}."
+        )
     return shown
 
 
@@ -81,9 +83,7 @@ def _dense(row: Row) -> MaskBatch:
 
 def masks_shown(store: RunStore, status: Status, config: Phase2Config | ExhaustConfig) -> Shown:
     """What is shown of a run of phase two or exhaust."""
-    # Nothing is trained here: no GPU is looked for.
-    plan = MaskPlan.of(dataclasses.replace(config, trainer="fused"))
-    plan = dataclasses.replace(plan, fixed="init_digest" in store.identity)
+    plan = saved_plan(store)
     pieces = store.pieces(COLUMNS, last=status["masks_done"] + status["masks_left"])
     rows = gathered(pieces, config.target)
     started = Counter[str]()
@@ -98,11 +98,11 @@ def masks_shown(store: RunStore, status: Status, config: Phase2Config | ExhaustC
         assert best is not None
         shown.bound = bound_json("trained bound", best)
         start = "one initialisation" if plan.fixed else "random weights"
-        shown.finding = [
-            f"Trained bound: {best.nonzeros} nonzeros reached {target_text(config.target)},"
+        shown.finding[0] = (
+            f"Trained bound: {best.nonzeros} nonzeros reached {plain_percent(config.target)},"
             f" {hidden(best.shape)} at {percent(best.accuracy)}, from {start};"
             f" {_below(status['levels'], best.nonzeros)}."
-        ]
+        )
     if plan.untried:
         shown.finding.append(
             f"Levels {plan.untried[0]} to {plan.untried[-1]} were left out by --min-nonzeros."
@@ -144,16 +144,17 @@ def _search(
         started: runs of each shape, those that a race gave up included.
     """
     by_level, by_shape = rows.levels(), rows.shapes()
-    best = [group.best for group in by_level.values() if group.best]
+    unnamed = unnamed_of(by_level)
+    best = [one.best for level, one in by_level.items() if one.best and level not in unnamed]
     hits = [group.best for group in by_shape.values() if group.successes]
     wanted = [*important(best), *hits, *important([one.best for one in by_shape.values()])]
-    figures = level_rows(levels)
+    figures = level_rows([one for one in levels if one["nonzeros"] not in unnamed])
     what = "shapes" if isinstance(config, SearchConfig) else "masks"
     tables = [level_table(figures, by_level, what)]
     if len(by_shape) > 1:
         tables.append(shape_table(by_shape, started))
     shown = Shown(
-        finding=_no_success(rows, config.target),
+        finding=[_no_success(by_level, rows.rows, config.target), *unnamed_text(unnamed, by_level)],
         best=best,
         tables=tables,
         points=points_of(rows.points()),
@@ -180,12 +181,12 @@ def _item(run: str, config: Any, words: Callable[[Row], MaskBatch], row: Row) ->
     return network_item(item_name(run, row), nets, 0, facts)
 
 
-def _no_success(rows: RunRows, target: float) -> list[str]:
-    best = [group.best for group in rows.levels().values() if group.best]
+def _no_success(levels: Mapping[int, Group], rows: int, target: float) -> str:
+    best = [group.best for group in levels.values() if group.best]
     if not best:
-        return ["No run is saved yet." if not rows.rows else "All saved runs diverged."]
+        return "All saved runs diverged." if rows else "No run is saved yet."
     top = max(best, key=lambda one: one.order)
-    return [
-        f"No run reached {target_text(target)} up to {best[-1].nonzeros} nonzeros; the best is"
+    return (
+        f"No run reached {plain_percent(target)} up to {best[-1].nonzeros} nonzeros; the best is"
         f" {hidden(top.shape)} with {top.nonzeros} nonzeros at {percent(top.accuracy)}."
-    ]
+    )

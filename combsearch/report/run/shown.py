@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from combsearch.frontier import frontier
 from combsearch.prune_rows import COLLAPSED, DIVERGED
 from combsearch.report.points import encoded
 from combsearch.report.run.networks import MOST_BYTES, Networks, Row
-from combsearch.report.run.rows import Best, RunRows
+from combsearch.report.run.rows import Best, Group, RunRows
 from combsearch.report.run.tables import Table, hidden
 from combsearch.store import RunStore
 
 Status = Mapping[str, Any]
+
+MOST_LEVELS = 1_000
+"""Numbers of nonzeros that a page names one by one."""
 
 _ROOM = 3_900_000  # bytes of a page that scripts and the task leave, of five million
 _LEAST = 300_000  # for networks, whatever the rest takes
@@ -57,6 +61,39 @@ class Shown:
     runs: int = 0
     what: str = "masks"
     finished: bool | None = None
+
+
+def unnamed_levels(best: Mapping[int, float]) -> frozenset[int]:
+    """Numbers of nonzeros that a page has no room for; none where they are few.
+
+    It names those where the frontier rises, and others at even distances.
+
+    Args:
+        best: accuracy by nonzeros, below 0 where no run counts.
+    """
+    numbers = sorted(best)
+    if len(numbers) <= MOST_LEVELS:
+        return frozenset()
+    steps, _ = frontier(np.array(numbers), np.array([best[number] for number in numbers]))
+    others = np.linspace(0, len(numbers) - 1, max(2, MOST_LEVELS - len(steps))).astype(int)
+    return frozenset(numbers) - {*steps.tolist(), *(numbers[place] for place in others)}
+
+
+def unnamed_of(levels: Mapping[int, Group]) -> frozenset[int]:
+    """``unnamed_levels`` of groups of runs."""
+    return unnamed_levels(
+        {number: group.best.accuracy if group.best else -1.0 for number, group in levels.items()}
+    )
+
+
+def unnamed_text(unnamed: Collection[int], every: Collection[Any]) -> list[str]:
+    """A sentence about what a page leaves out; no sentence where that is nothing."""
+    if not unnamed:
+        return []
+    return [
+        f"Runs have {len(every):,} different numbers of nonzeros: {len(every) - len(unnamed):,} are"
+        " named below, those where the frontier rises and others at even distances."
+    ]
 
 
 def room_for_networks(shown: Shown) -> int:

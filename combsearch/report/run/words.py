@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from combsearch.numerals import plain_percent
 from combsearch.store import RunStore
 
 KINDS = {
@@ -22,7 +23,7 @@ def about_run(store: RunStore, config: Any) -> list[list[str]]:
     own = config.to_json()
     facts = {"task": own["task"]}
     if "target" in own:
-        facts["target"] = target_text(own["target"])
+        facts["target"] = plain_percent(own["target"])
     for name, text in (("methods", "methods"), ("widths", "widths"), ("shapes", "starting shapes")):
         if name in own:
             facts[text] = ", ".join(map(str, own[name]))
@@ -66,11 +67,6 @@ def progress(command: str, status: Mapping[str, Any]) -> dict[str, Any]:
         done, left, unit = status["masks_done"], status["masks_left"], "masks"
         at_most = not status["config"]["every_level"] and status["bound"] is None
     return {"done": done, "whole": done + left, "unit": unit, "at_most": at_most and left > 0}
-
-
-def target_text(target: float) -> str:
-    """``99.5%``: as many digits as it has."""
-    return f"{round(target * 100, 8):g}%"
 
 
 def _machines(store: RunStore) -> list[str]:

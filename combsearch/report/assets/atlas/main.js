@@ -13,7 +13,7 @@ const Atlas = (() => {
     const side = Page.element("aside", { class: "side", "aria-label": "The mask" });
     state.count = Page.element("p", { class: "quiet count", role: "status" });
     const page = Page.element("div", { class: "atlas-page" },
-      Page.head(title(masks, data, shape), `combsearch · atlas of ${data.run}`),
+      Page.head(title(masks, data, shape), `Atlas of ${data.run}`),
       introduction(masks, data, shape),
       Page.facts(facts(masks, data)),
       Page.element("div", { class: "tools", role: "group", "aria-label": "What the map shows" }, tools(state)),
@@ -71,12 +71,12 @@ const Atlas = (() => {
     const runs = masks.runs.reduce((sum, one) => sum + one, 0);
     const best = first(masks);
     return [
-      ["Masks", `${Page.whole(masks.count)}${trained === masks.count ? ", all trained" : `, ${Page.whole(trained)} trained`}`],
-      ["Runs to the end", `${Page.whole(runs)}${data.raced ? ", raced" : ""}`],
-      ["Target", `${+(data.target * 100).toFixed(3)}% of ${data.taskName}`],
-      ["Masks with a success", Page.whole(successful.length)],
-      [successful.length ? "Sparsest success" : "Best accuracy", `${masks.nonzeros(best)} nonzeros, ${AtlasPanel.accuracyText(masks, best)}`],
-      ["Recipes", recipes(data.cells)],
+      ["masks", `${Page.whole(masks.count)}${trained === masks.count ? ", all trained" : `, ${Page.whole(trained)} trained`}`],
+      ["runs to the end", `${Page.whole(runs)}${data.raced ? ", raced" : ""}`],
+      ["target", `${Page.plain(data.target)} of ${data.taskName}`],
+      ["masks with a success", Page.whole(successful.length)],
+      [successful.length ? "sparsest success" : "best accuracy", `${masks.nonzeros(best)} nonzeros, ${AtlasPanel.accuracyText(masks, best)}`],
+      ["recipes", recipes(data.cells)],
     ];
   }
 
@@ -138,8 +138,8 @@ const Atlas = (() => {
     const to = level("Most", masks.levels.length - 1, (value) => { state.to = value; state.from = Math.min(state.from, value); arrange(); });
     state.showAll = () => { Object.assign(state, { from: 0, to: masks.levels.length - 1 }); arrange(); };
     return [
-      Page.element("label", {}, "Order", order),
-      Page.element("div", { class: "pair" }, "Nonzeros", Page.element("span", {}, from, " to ", to)),
+      Page.element("label", {}, "order", order),
+      Page.element("div", { class: "pair" }, "nonzeros", Page.element("span", {}, from, " to ", to)),
       least(state),
       search(state),
     ];
@@ -160,7 +160,7 @@ const Atlas = (() => {
         count(state);
       },
     });
-    return Page.element("label", { class: "least" }, Page.element("span", {}, "Accuracy from ", shown), slider);
+    return Page.element("label", { class: "least" }, Page.element("span", {}, "accuracy from ", shown), slider);
   }
 
   function search(state) {
@@ -175,7 +175,7 @@ const Atlas = (() => {
         said.textContent = mask < 0 ? missing(state.masks, field.value.trim()) : "";
         if (mask >= 0) go(state, mask);
       },
-    }, Page.element("span", { class: "name" }, "Find a mask"), Page.element("span", { class: "row" }, field, Page.element("button", { type: "submit" }, "Go")), said);
+    }, Page.element("span", { class: "name" }, "find a mask"), Page.element("span", { class: "row" }, field, Page.element("button", { type: "submit" }, "Go")), said);
   }
 
   function missing(masks, text) {
@@ -206,7 +206,7 @@ const Atlas = (() => {
     const item = state.networks.get(mask);
     let network = null;
     Page.dialog(item.name, (root) => { network = Network.open(root, item, state.data.task); })
-      .addEventListener("close", () => { network?.close(); state.map.canvas.focus(); });
+      .addEventListener("close", network.close);
   }
 
   function count(state) {
@@ -219,7 +219,7 @@ const Atlas = (() => {
   /** What came of every level, as a table that leads to the best masks. */
   function levels(masks, go) {
     const all = masks.trained.every((one) => one);
-    const titles = ["Nonzeros", "Masks", ...(all ? [] : ["Trained"]), "Best accuracy", "With a success", "Successes", "Runs to the end"];
+    const titles = ["nonzeros", "masks", ...(all ? [] : ["trained"]), "best accuracy", "with a success", "successes", "runs to the end"];
     const row = (level) => {
       const own = d3.range(level.first, level.end);
       const sum = (values) => own.reduce((total, mask) => total + values[mask], 0);

@@ -24,7 +24,9 @@ const AtlasPanel = (() => {
         open.disabled = !networks.has(mask);
         open.textContent = networks.has(mask) ? "Open network" : "No network kept";
         table.replaceChildren(Page.facts(facts(masks, mask)));
+        const walking = steps.contains(document.activeElement);
         steps.replaceChildren(...neighbours(masks, scale, mask, call.go));
+        if (walking) (steps.querySelector("button") ?? next).focus({ preventScroll: true });
       },
     };
   }
@@ -32,15 +34,15 @@ const AtlasPanel = (() => {
   function facts(masks, mask) {
     const weights = masks.bits(mask).length;
     const pairs = [
-      ["Nonzeros", `${masks.nonzeros(mask)}: ${weights} weights, ${masks.nonzeros(mask) - weights} biases`],
-      ["Best accuracy", masks.trained[mask] ? (Number.isNaN(masks.accuracy[mask]) ? "no run finished" : Page.percent(masks.accuracy[mask])) : "not trained"],
-      ["Runs", runs(masks, mask)],
-      ["Successes", Page.whole(masks.successes[mask])],
+      ["nonzeros", `${masks.nonzeros(mask)}: ${weights} weights, ${masks.nonzeros(mask) - weights} biases`],
+      ["best accuracy", masks.trained[mask] ? (Number.isNaN(masks.accuracy[mask]) ? "no run finished" : Page.percent(masks.accuracy[mask])) : "not trained"],
+      ["runs", runs(masks, mask)],
+      ["successes", Page.whole(masks.successes[mask])],
     ];
-    if (masks.sizes) pairs.push(["Stands for", orbit(masks.sizes[mask])]);
-    pairs.push(["Weights a layer", masks.layerWeights(mask).join(", ")]);
-    if (masks.runRank(mask) !== masks.rank(mask)) pairs.push(["Rank in the run", Page.whole(masks.runRank(mask))]);
-    pairs.push(["Bits (hexadecimal)", Page.element("code", {}, masks.hex(mask))]);
+    if (masks.sizes) pairs.push(["stands for", orbit(masks.sizes[mask])]);
+    pairs.push(["weights a layer", masks.layerWeights(mask).join(", ")]);
+    if (masks.runRank(mask) !== masks.rank(mask)) pairs.push(["rank in the run", Page.whole(masks.runRank(mask))]);
+    pairs.push(["bits (hexadecimal)", Page.element("code", {}, masks.hex(mask))]);
     return pairs;
   }
 

@@ -74,10 +74,10 @@ const AtlasScale = (() => {
     const half = 43; // of the width of "target 99.5%"
     const middle = Math.max(half, Math.min(WIDTH - half, at));
     const values = x.ticks(5).filter((value) => Math.abs(x(value) - middle) > half + 15);
-    group.attr("class", "axis").call(d3.axisBottom(x).tickValues(values).tickFormat((value) => `${+(value * 100).toFixed(1)}%`).tickSize(4));
+    group.attr("class", "axis").call(d3.axisBottom(x).tickValues(values).tickFormat((value) => Page.plain(value)).tickSize(4));
     group.select(".domain").remove();
     group.append("line").attr("class", "target").attr("x1", at).attr("x2", at).attr("y1", 12 - TALL - BAR).attr("y2", 5);
-    group.append("text").attr("class", "target").attr("x", middle).attr("y", 16).attr("text-anchor", "middle").text(`target ${+(scale.target * 100).toFixed(3)}%`);
+    group.append("text").attr("class", "target").attr("x", middle).attr("y", 16).attr("text-anchor", "middle").text(`target ${Page.plain(scale.target)}`);
     group.append("text").attr("class", "name").attr("x", 10).attr("y", 33).text("best accuracy of a mask, and how many masks have it");
   }
 

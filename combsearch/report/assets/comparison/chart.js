@@ -130,9 +130,9 @@ const ComparisonChart = (() => {
     const make = range.log ? d3.scaleLog() : d3.scaleLinear();
     const space = range.log ? [range.low / 1.06, range.high * 1.06] : [range.low - 1.5, range.high + 2];
     const x = make.domain(space).range([margin.left, width - margin.right]);
-    const up = d3.scaleLinear().domain([ComparisonLines.height(range.bottom), ComparisonLines.height(range.top)])
+    const up = d3.scaleLinear().domain([Axes.height(range.bottom), Axes.height(range.top)])
       .range([height - margin.bottom - 10, margin.top + 8]);
-    const y = (accuracy) => up(ComparisonLines.height(Math.min(accuracy, range.ceiling)));
+    const y = (accuracy) => up(Axes.height(Math.min(accuracy, range.ceiling)));
     return { x, y, width, height, margin, range };
   }
 
@@ -144,7 +144,7 @@ const ComparisonChart = (() => {
     rows.append("text").attr("x", left - 8).attr("dy", "0.32em").text(([, text]) => text);
     const axis = d3.axisBottom(x).tickSizeOuter(0).tickSize(5);
     if (range.log) axis.tickValues([5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000, 1000000].filter((one) => one >= x.domain()[0] && one <= x.domain()[1]));
-    else axis.ticks(width < NARROW ? 5 : 10);
+    else axis.tickValues(x.ticks(width < NARROW ? 5 : 10).filter(Number.isInteger));
     svg.append("g").attr("class", "axis").attr("transform", `translate(0,${bottom})`).call(axis.tickFormat(d3.format(",d")));
     svg.append("text").attr("class", "title").attr("x", (left + right) / 2).attr("y", height - 6).attr("text-anchor", "middle")
       .text("nonzeros (weights and biases)");

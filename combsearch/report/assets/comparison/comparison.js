@@ -5,8 +5,7 @@
   const runs = ComparisonLines.runsOf(data);
   const methods = new Map(data.methods.map((method) => [method.id, method]));
   const chosen = { group: data.groups[0], width: null, targets: new Set(data.targets), off: new Set(), target: data.targets[0], every: false, share: null };
-  const { element, button } = Page;
-  const plain = (share) => `${Number((share * 100).toFixed(8))}%`;
+  const { element, button, plain } = Page;
   const shapeText = (shape) => `(${shape.slice(1, -1).join(",")})`;
 
   // ---------------------------------------------------------------- what opens
@@ -37,7 +36,7 @@
       if (found.note) root.append(element("p", { class: "comparison-note" }, found.note));
       view = Network.open(root, { ...item, command: item.command ?? data.commands[run.run] ?? "" }, data.task);
     });
-    made.addEventListener("close", () => view.close());
+    made.addEventListener("close", view.close);
   }
 
   /** The first success of a row where it was saved, else the sparsest network that was and reaches the target. */
@@ -135,7 +134,8 @@
       return element("div", { class: `entry${line.search ? " search" : ""}` }, name, numbers);
     });
     const all = element("div", { class: "choices small" },
-      button("Show all", () => set([])), button("Hide all", () => set(lines.filter((line) => !line.search).map((line) => line.id))));
+      button("Show all", () => set([]), { "data-line": " all" }),
+      button("Hide all", () => set(lines.filter((line) => !line.search).map((line) => line.id)), { "data-line": " none" }));
     legend.replaceChildren(head, ...entries, all);
     legend.style.setProperty("--numbers", shown.length);
     [...legend.querySelectorAll("[data-line]")].find((one) => one.dataset.line === had)?.focus();
@@ -235,14 +235,14 @@
   const hollow = data.groups.some((group) => group.lines.some((line) => line.steps.some((step) => runs[step].network === null)));
 
   page.replaceChildren(
-    Page.head("Pruning methods beside the bounds", `Comparison ${data.name}, task ${data.task_name.replaceAll("_", " ")}`),
+    Page.head("Pruning methods beside the bounds", `Comparison ${data.name}, task ${data.task_name}`),
     element("p", { class: "lead" }, "How few nonzeros (weights and biases) each pruning method needs, beside the bounds of the searches. The ",
       element("b", {}, "trained bound"), " is the fewest nonzeros at which some restart from random weights reached a target when masks were trained level by level; ",
       element("b", {}, "what exists"), " is a saved network, however it was found: most of those hardly ever train. The ",
       element("b", {}, "gap"), " of a method is its first nonzeros minus the bound."),
     element("div", { class: "controls" }, startControl(), control("width", widths), control("targets", targets)),
     element("div", { class: "panes" }, element("div", { class: "pane" }, chartBox, detail), legend),
-    hollow ? element("p", { class: "quiet small" }, "A mark stands where a line rises, a larger one where it first reaches a target. A hollow one is a run whose own network is not here: of a method it opens the best one saved of its width and budget.") : null,
+    ...(hollow ? [element("p", { class: "quiet small" }, "A mark stands where a line rises, a larger one where it first reaches a target. A hollow one is a run whose own network is not here: of a method it opens the best one saved of its width and budget.")] : []),
     ...data.notes.map((note) => element("p", { class: "comparison-note" }, note)),
     element("h2", {}, "Bounds"), boundsBox,
     element("h2", {}, "Gaps to the bounds"),

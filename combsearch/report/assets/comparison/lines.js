@@ -2,11 +2,6 @@
 // What the comparison's lines are made of: runs, steps, the axes that hold them. No drawing.
 const ComparisonLines = (() => {
   const FLOOR = 1e-5; // smallest error of the axis
-  const LOG_FROM = 150; // nonzeros: above, small networks would be squeezed into the left edge
-  const TICKS = [
-    0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.9998, 0.99995,
-    0.2, 0.7, 0.85, 0.97, 0.997, 0.9997,
-  ];
   const NAMES = { trained: "trained bound", exists: "what exists" };
 
   /** Runs of pruners by number; ``network`` is their own, ``instead`` the run saved in their stead. */
@@ -47,9 +42,6 @@ const ComparisonLines = (() => {
 
   const end = (line) => (line.steps.length ? line.steps[line.steps.length - 1].accuracy : -1);
 
-  /** How high an accuracy stands: the logarithm of its error. */
-  const height = (accuracy) => -Math.log10(Math.max(1 - accuracy, 1e-12));
-
   /** The axes that hold ``lines``; null where there is nothing. What lies above ``ceiling`` is drawn there. */
   function axes(lines, targets) {
     const methods = lines.filter((line) => !line.search && line.steps.length);
@@ -65,22 +57,17 @@ const ComparisonLines = (() => {
     const ceiling = 1 - Math.max(least / 2, floor);
     const [low, high] = d3.extent(x);
     return {
-      low, high: Math.max(high, low + 1), log: high > LOG_FROM, ceiling, clipped: y.some((one) => one > ceiling),
+      low: Math.max(low, 1), high: Math.max(high, low + 1), log: high > Axes.LOG_FROM, ceiling, clipped: y.some((one) => one > ceiling),
       bottom: Math.min(0.5, d3.min(y)), top: Math.max(0.9, Math.min(d3.max(y), ceiling)),
     };
   }
 
   /** Accuracies with a label, [accuracy, text, whether a target], as many as keep ``apart`` units. */
   function ticks(range, targets, place, apart) {
-    const plain = (share) => `${Number((share * 100).toFixed(8))}%`;
     const top = range.clipped ? [[range.ceiling, `≥${Page.percent(range.ceiling).replace(/\.?0+%$/, "%")}`, false]] : [];
-    const wanted = [...targets.map((one) => [Math.min(one, range.ceiling), plain(one), true]), ...top,
-      ...TICKS.filter((one) => one >= range.bottom && one <= range.top).map((one) => [one, plain(one), false])];
-    const kept = [];
-    for (const tick of wanted) {
-      if (kept.every(([other]) => Math.abs(place(other) - place(tick[0])) >= apart)) kept.push(tick);
-    }
-    return kept;
+    const wanted = [...targets.map((one) => [Math.min(one, range.ceiling), Page.plain(one), true]), ...top,
+      ...Axes.ACCURACIES.filter((one) => one >= range.bottom && one <= range.top).map((one) => [one, Page.plain(one), false])];
+    return Axes.apart(wanted, place, apart);
   }
 
   /** Lines in the order of the legend: the sparsest at the highest target first, then the most accurate. */
@@ -94,5 +81,5 @@ const ComparisonLines = (() => {
     return [...lines.filter((line) => line.search), ...lines.filter((line) => !line.search).sort(compare)];
   }
 
-  return { axes, height, linesOf, lowest, ordered, runsOf, ticks };
+  return { axes, linesOf, lowest, ordered, runsOf, ticks };
 })();

@@ -22,7 +22,7 @@ const ComparisonShares = (() => {
     const y = d3.scaleLinear().domain([0, most]).nice(4).range([bottom - 6, MARGIN.top]);
     const rows = svg.append("g").attr("class", "rows").selectAll("g").data(y.ticks(4)).join("g").attr("transform", (share) => `translate(0,${y(share)})`);
     rows.append("path").attr("d", `M${left},0H${right}`);
-    rows.append("text").attr("x", left - 8).attr("dy", "0.32em").text((share) => `${Number((100 * share).toFixed(4))}%`);
+    rows.append("text").attr("x", left - 8).attr("dy", "0.32em").text((share) => Page.plain(share));
     const every = Math.ceil(budgets.length / (width < 560 ? 6 : 12));
     const axis = d3.axisBottom(x).tickValues(budgets.filter((_, place) => place % every === 0)).tickSizeOuter(0).tickSize(5);
     svg.append("g").attr("class", "axis").attr("transform", `translate(0,${bottom})`).call(axis);

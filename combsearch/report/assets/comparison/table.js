@@ -1,7 +1,7 @@
 "use strict";
 // The table of gaps: at a target, each method beside the bounds; sorted by mouse and keyboard.
 const ComparisonTable = (() => {
-  const signed = (value) => (value === null ? "–" : `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value)}`);
+  const signed = (value) => (value === null ? "–" : `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Page.whole(Math.abs(value))}`);
 
   /** Columns: name, what it means, its value for sorting, its text; ``first`` is the first success. */
   const columns = (methods, runs) => {
@@ -38,13 +38,10 @@ const ComparisonTable = (() => {
     const best = (row) => (row.best === null ? -1 : runs[row.best].accuracy);
     let order = { column: list[2], down: false };
     let shown = [];
-    const heads = list.map((column) => {
-      const name = Page.button(column.name, () => sort(column), { class: "sort", title: column.title });
-      return Page.element("th", { scope: "col", class: column.name === "method" ? null : "number" }, name);
-    });
-    const body = Page.element("tbody", { onkeydown: key });
+    const heads = list.map((column) => Table.head(column.name, column.name !== "method", () => sort(column), { title: column.title }));
+    const body = Page.element("tbody");
     root.append(Page.element("table", { class: "gaps" },
-      Page.element("thead", {}, Page.element("tr", {}, heads, Page.element("th", { scope: "col" }, "network"))), body));
+      Page.element("thead", {}, Page.element("tr", {}, heads, Page.element("th", { scope: "col", class: "net" }, "network"))), body));
 
     function draw(rows) {
       shown = rows;
@@ -54,7 +51,8 @@ const ComparisonTable = (() => {
         heads[place].setAttribute("aria-sort", sorted);
         heads[place].hidden = place >= ends;
       });
-      body.replaceChildren(...[...rows].sort(compare).map((row, place) => line(row, place, ends)));
+      body.replaceChildren(...[...rows].sort(compare).map((row) => line(row, ends)));
+      Table.begin(body, ".stop");
     }
 
     function compare(a, b) {
@@ -63,7 +61,7 @@ const ComparisonTable = (() => {
       return (order.down ? d3.descending : d3.ascending)(one, two) || best(b) - best(a);
     }
 
-    function line(row, place, ends) {
+    function line(row, ends) {
       const method = methods.get(row.method);
       const cells = list.slice(0, ends).map((column) => {
         const text = column.text(row);
@@ -73,28 +71,16 @@ const ComparisonTable = (() => {
       });
       const open = row.saved !== null && onOpen.can(row)
         ? Page.button("Open", (event) => { event.stopPropagation(); onOpen(row); }, {
-          class: "open", tabindex: place ? -1 : 0, "aria-label": `Open the network of ${method.name}, ${row.width === null ? "all widths" : `width ${row.width}`}`,
+          class: "open stop", "aria-label": `Open the network of ${method.name}, ${row.width === null ? "all widths" : `width ${row.width}`}`,
         })
-        : Page.element("span", { class: "quiet", tabindex: place ? -1 : 0, title: "No network of it was saved" }, "–");
-      return Page.element("tr", { onclick: () => { if (row.saved !== null && onOpen.can(row)) onOpen(row); } }, cells, Page.element("td", {}, open));
+        : Page.element("span", { class: "quiet stop", title: "No network of it was saved" }, "–");
+      return Page.element("tr", { onclick: () => { if (row.saved !== null && onOpen.can(row)) onOpen(row); } }, cells, Page.element("td", { class: "net" }, open));
     }
 
     function sort(column) {
       order = { column, down: order.column === column && !order.down };
       draw(shown);
       Page.announce(`Sorted by ${column.name}, ${order.down ? "largest" : "smallest"} first`);
-    }
-
-    /** One stop of Tab for all rows: arrow keys lead from row to row. */
-    function key(event) {
-      const stops = [...body.querySelectorAll("[tabindex]")];
-      const place = stops.indexOf(document.activeElement);
-      const next = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: stops.length - 1 }[event.key];
-      if (place < 0 || next === undefined || !stops[next]) return;
-      event.preventDefault();
-      stops[place].tabIndex = -1;
-      stops[next].tabIndex = 0;
-      stops[next].focus();
     }
 
     return { draw };

@@ -53,7 +53,7 @@ const Drawing = (() => {
     svg.append(heads, ...halos, curves);
     const tip = Page.element("div", { class: "tip", role: "presentation", hidden: true });
     const found = new Map(); // key of a target -> its element and what it is
-    let [place, scale, cursor, fan] = [null, 1, null, null];
+    let [place, scale, cursor, fan, reach] = [null, 1, null, null, 7];
 
     // Weak edges below strong ones.
     const edges = targets.filter((target) => target.kind === "weight")
@@ -187,13 +187,14 @@ const Drawing = (() => {
       one.element.setAttribute("tabindex", "0");
     }
 
-    /** Mark what is selected: a target that is drawn. */
+    /** Mark what is selected: a target that is drawn, or null. */
     function select(target) {
-      const one = found.get(keyOf(target.kind === "bias" ? { kind: "neuron", layer: target.layer + 1, neuron: target.row } : target));
-      if (!one) return;
-      setCursor(one);
-      for (const { element } of neurons) element.classList.toggle("selected", element === one.element);
-      mark("selected", one.ends ? one : null);
+      const one = target && found.get(keyOf(target.kind === "bias" ? { kind: "neuron", layer: target.layer + 1, neuron: target.row } : target));
+      if (target && !one) return;
+      if (one) setCursor(one);
+      for (const { element } of neurons) element.classList.toggle("selected", element === one?.element);
+      mark("selected", one?.ends ? one : null);
+      one?.element.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone the panel covers a part of the window
     }
 
     /** What lies under the pointer, within ``reach`` pixels. */
@@ -229,8 +230,11 @@ const Drawing = (() => {
       tip.hidden = true;
       mark("hovered", null);
     });
+    // The focus comes with the click: it opens the panel, which on a phone may come to lie under the finger.
+    stage.addEventListener("mousedown", (event) => event.preventDefault());
+    stage.addEventListener("pointerdown", (event) => { reach = event.pointerType === "touch" ? 14 : 7; });
     stage.addEventListener("click", (event) => {
-      const target = pick(event, event.pointerType === "touch" ? 14 : 7);
+      const target = pick(event, reach);
       if (!target) return;
       const one = found.get(keyOf(target));
       if (one) one.element.focus({ preventScroll: true });

@@ -85,5 +85,5 @@ const Layout = (() => {
     return Math.abs(y - y0 - (y1 - y0) * down) / Math.hypot(1, slope);
   }
 
-  return { HEAD, distance, edge, layOut, path };
+  return { distance, edge, layOut, path };
 })();

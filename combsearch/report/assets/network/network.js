@@ -56,8 +56,8 @@ const Network = (() => {
     const regions = plane || points ? Page.element("div", { class: "regions" }, Page.element("canvas", { role: "img" })) : null;
     const parts = NetworkParts.parts(item, task, { norm, outputs: widths[last], plane: Boolean(plane), points: Boolean(points) });
     const drawing = Drawing.drawing(parts.stage, start, targets, regions, { click, focus: select, hover: described, step });
-    const panel = Panel.panel(parts.panel, editor, widths, 1.25 * norm, facts, (target, canvas) => enlarge(target, canvas));
-    let [now, first, frame, moving, closed, width, printing] = [null, null, 0, false, false, 0, false];
+    const panel = Panel.panel(parts.panel, editor, widths, 1.25 * norm, facts, (target, canvas) => enlarge(target, canvas), () => drawing.select(null));
+    let [now, first, frame, moving, closed, width, paper] = [null, null, 0, false, false, 0, false];
 
     // What the network does as it stands.
     function compute(rough) {
@@ -238,22 +238,17 @@ const Network = (() => {
     }
 
     function arrange() {
-      const wanted = printing ? PAPER : Math.floor(parts.stage.clientWidth);
-      if (closed || !wanted || wanted === width) return;
-      width = wanted;
-      drawing.arrange(width, printing ? LEAST.paper : LEAST.screen);
+      const isPaper = Page.isPrinting();
+      const wanted = isPaper ? PAPER : Math.floor(parts.stage.clientWidth);
+      if (closed || !wanted || (wanted === width && paper === isPaper)) return;
+      [width, paper] = [wanted, isPaper];
+      drawing.arrange(width, isPaper ? LEAST.paper : LEAST.screen);
       if (!frame) frame = requestAnimationFrame(draw);
     }
 
-    /** On paper at once: a browser does not wait for the next frame. */
-    function onPrint() {
-      printing = media.matches;
-      arrange();
-      recolour();
-    }
-
+    /** In other colours, or for paper, and at once: a browser that prints does not wait for the next frame. */
     function recolour() {
-      if (closed) return;
+      arrange();
       drawing.forget();
       cancelAnimationFrame(frame);
       draw();
@@ -265,10 +260,8 @@ const Network = (() => {
       points: () => { if (!frame) frame = requestAnimationFrame(draw); },
     });
     root.append(parts.root);
-    const media = window.matchMedia("print");
-    media.addEventListener("change", onPrint);
     document.addEventListener("keydown", onKey);
-    Page.onScheme(recolour);
+    const unlisten = Page.onScheme(recolour);
     const observer = new ResizeObserver(arrange);
     observer.observe(parts.stage);
     update();
@@ -278,8 +271,9 @@ const Network = (() => {
 
     function close() {
       closed = true;
+      cancelAnimationFrame(frame);
       observer.disconnect();
-      media.removeEventListener("change", onPrint);
+      unlisten();
       document.removeEventListener("keydown", onKey);
       parts.root.remove();
     }

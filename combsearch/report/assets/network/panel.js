@@ -44,12 +44,14 @@ const Panel = (() => {
 
   /**
    * A panel. widths: of the network. range: of the sliders at least.
-   * facts(target): lines of text on a neuron. picture(target, canvas): draws it, or false.
+   * facts(target): lines of text on a neuron. picture(target, canvas): draws it, or false. closed(): it shows nothing again.
    */
-  function panel(root, editor, widths, range, facts, picture) {
+  function panel(root, editor, widths, range, facts, picture, closed) {
     let [target, parts, canvas, lines, onOff] = [null, [], null, null, null];
+    const close = Page.button("Close", () => { clear(); closed(); }, { class: "close" });
 
     function clear() {
+      [target, parts, canvas, lines, onOff] = [null, [], null, null, null];
       root.classList.add("empty");
       root.replaceChildren(Page.element("p", { class: "quiet" }, "Click an edge, a neuron or the square of a bias."));
     }
@@ -60,7 +62,7 @@ const Panel = (() => {
       target = shown;
       root.classList.remove("empty");
       [parts, canvas, lines, onOff] = [[], null, null, null];
-      const heading = Page.element("h3", {}, upper(Drawing.words(widths, target)));
+      const heading = Page.element("div", { class: "heading" }, Page.element("h3", {}, upper(Drawing.words(widths, target))), close);
       if (target.kind === "weight") {
         parts = [control(editor, target, "weight", range)];
         root.replaceChildren(heading, parts[0].element);
@@ -72,11 +74,8 @@ const Panel = (() => {
       const bias = { kind: "bias", layer: target.layer - 1, row: target.neuron };
       canvas = Page.element("canvas", { class: "large", "aria-hidden": "true" });
       lines = Page.element("div", { class: "lines" });
-      const made = [Page.element("div", { class: "sight" }, canvas, lines)];
-      if (target.layer < widths.length - 1) {
-        onOff = Page.button("", () => editor.change(target, { on: !editor.state(target).on }));
-        made.push(Page.element("div", { class: "buttons" }, onOff));
-      }
+      onOff = target.layer < widths.length - 1 ? Page.button("", () => editor.change(target, { on: !editor.state(target).on })) : null;
+      const made = [Page.element("div", { class: "sight" }, canvas, Page.element("div", { class: "beside" }, lines, onOff))];
       if (target.layer > 0 && editor.has(bias)) {
         parts = [control(editor, bias, "bias", range)];
         made.push(Page.element("h4", {}, "Its bias"), parts[0].element);

@@ -78,12 +78,12 @@ const NetworkParts = (() => {
     const tool = tools(has.plane && has.points);
     const stage = Page.element("div", { class: "stage", role: "group", "aria-label": "The network: arrow keys walk from neuron to edge to neuron, Enter switches, plus and minus move a weight or bias" });
     const panel = Page.element("div", {});
-    const live = Page.element("p", { class: "live", "aria-hidden": "true" }); // on a phone the score is out of sight
+    const glance = Page.element("p", { class: "glance", "aria-hidden": "true" }); // on a phone the score is out of sight
     const help = Page.element("p", { class: "help quiet" }, "By keyboard: Tab to the drawing, arrow keys walk from neuron to edge to neuron, Enter switches off and on, + and − move a weight or bias.");
     const root = Page.element("section", { class: "network" },
       Page.element("div", { class: "view" },
         Page.element("div", { class: "picture" }, stage, key(has), help),
-        Page.element("aside", { "aria-label": "Score and tools" }, score.element, tool.element, Page.element("div", { class: "panel" }, live, panel))),
+        Page.element("aside", { "aria-label": "Score and tools" }, score.element, tool.element, Page.element("div", { class: "panel" }, glance, panel))),
       Page.element("div", { class: "told" }, Page.element("h2", {}, "About this network"), Page.facts(item.about),
         Page.element("h3", {}, "Made by"), item.command ? Page.element("pre", {}, item.command) : Page.element("p", { class: "quiet" }, "The command that made it is not known.")));
 
@@ -102,7 +102,7 @@ const NetworkParts = (() => {
 
     function show(now, first) {
       score.show(now, first);
-      live.textContent = score.spoken();
+      glance.textContent = score.spoken();
     }
 
     return {

@@ -183,5 +183,5 @@ const Pictures = (() => {
     context.fillRect(size / 2 - 0.5, 0, Math.max(1, size / 330), size);
   }
 
-  return { activation, bars, coordinate, ofClass, output, points, regions, spread };
+  return { activation, bars, coordinate, output, points, regions, spread };
 })();

@@ -5,8 +5,11 @@ const RunChart = (() => {
   const MARGIN = { top: 30, right: 18, bottom: 44, left: 64 };
   const NEAR = 14; // pixels within which a point is meant
 
-  /** Draw ``data`` on ``root``; ``open(index)`` opens a network. Returns ``draw``, to be called when room or colours change. */
-  function make(root, data, open) {
+  /**
+   * Draw ``data`` on ``root``; ``open(index)`` opens a network; ``chosen`` is what ``chosen()`` of an older
+   * drawing gave. ``draw`` is to be called when room or colours change.
+   */
+  function make(root, data, open, chosen = null) {
     const points = RunPoints.decoded(data.points);
     const bins = data.bins ? RunPoints.bins(data.bins) : null;
     const frame = Page.element("div", { class: "frame" });
@@ -20,9 +23,9 @@ const RunChart = (() => {
       .attr("aria-label", `Accuracy against nonzeros, ${Page.whole(data.runs)} runs`);
     frame.append(tip);
     root.append(legend(data, points), frame, hint);
-    const view = { data, points, bins, frame, canvas, svg, tip, open, chosen: null, touched: "" };
+    const view = { data, points, bins, frame, canvas, svg, tip, open, chosen, left: null, touched: "" };
     listen(view);
-    return { draw: () => draw(view) };
+    return { chosen: () => view.chosen ?? view.left, draw: () => draw(view), name: "accuracy" };
   }
 
   function legend(data, points) {
@@ -31,7 +34,7 @@ const RunChart = (() => {
       points ? mark("run", data.drawn) : data.bins ? mark("density", `runs in a bin, 1 to ${Page.whole(d3.max(data.bins.count))}`) : null,
       data.best.length ? mark("best", "best of each number of nonzeros") : null,
       data.best.length ? mark("frontier", "frontier") : null,
-      data.target !== null ? mark("target", `target ${RunScales.plain(data.target)}`) : null,
+      data.target !== null ? mark("target", `target ${Page.plain(data.target)}`) : null,
       data.bound ? mark("bound", data.bound.name) : null);
   }
 
@@ -153,7 +156,7 @@ const RunChart = (() => {
     const others = [];
     if (points) {
       for (let one = 0; one < points.nonzeros.length; one += 1) {
-        others.push({ key: `run ${one}`, run: one, nonzeros: points.nonzeros[one], accuracy: points.accuracy[one], x: pointX(view, one), y: y.scale(points.accuracy[one]) });
+        others.push({ key: `run ${one} ${points.accuracy[one]}`, run: one, nonzeros: points.nonzeros[one], accuracy: points.accuracy[one], x: pointX(view, one), y: y.scale(points.accuracy[one]) });
       }
     }
     for (const bin of bins ?? []) {
@@ -242,7 +245,12 @@ const RunChart = (() => {
       if (view.touched === null || view.touched === view.chosen?.key) activate(view);
     });
     svg.on("keydown", (event) => keyed(view, event));
-    svg.on("blur", () => choose(view, null));
+    // Back from the network that was opened by keyboard, the cursor stands where it stood.
+    svg.on("blur", () => { view.left = view.chosen; choose(view, null); });
+    svg.on("focus", () => {
+      if (svg.node().matches(":focus-visible")) choose(view, view.chosen ?? (view.left && (view.spots.find(({ key }) => key === view.left.key) ?? null)));
+      view.left = null;
+    });
   }
 
   function keyed(view, event) {

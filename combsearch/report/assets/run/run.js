@@ -18,17 +18,18 @@ const Run = (() => {
 
   /** Show ``data`` instead, and leave the reader where they are. */
   function update(data) {
-    const focus = content.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
+    const focused = content.contains(document.activeElement) ? document.activeElement : null;
     const top = window.scrollY;
     fill(data);
     window.scrollTo({ top, behavior: "instant" });
-    if (focus) content.querySelector(`[data-focus="${focus}"]`)?.focus({ preventScroll: true });
+    Page.focus(focused);
   }
 
   function fill(data) {
     const open = (index) => Page.dialog(data.networks[index].name, (place) => opened(place, data, index));
+    const chosen = Object.fromEntries(charts.map((chart) => [chart.name, chart.chosen()]));
     charts = [];
-    const sections = [overview(data), accuracy(data, open), ...success(data), best(data, open)];
+    const sections = [overview(data), accuracy(data, open, chosen.accuracy), ...success(data, chosen.levels), best(data, open)];
     content.replaceChildren(...sections);
     redraw();
   }
@@ -36,7 +37,7 @@ const Run = (() => {
   function opened(place, data, index) {
     const item = data.networks[index];
     const view = Network.open(place, data.made_by ? { command: data.made_by, ...item } : item, data.task);
-    place.closest("dialog").addEventListener("close", () => view.close());
+    place.closest("dialog").addEventListener("close", view.close);
   }
 
   function redraw() {
@@ -65,9 +66,9 @@ const Run = (() => {
     return Page.element("div", { class: "progress" }, bar, Page.element("p", {}, words));
   }
 
-  function accuracy(data, open) {
+  function accuracy(data, open, chosen) {
     const made = Page.element("section", {}, Page.element("h2", {}, "Accuracy against nonzeros"));
-    charts.push(RunChart.make(made, data, open));
+    charts.push(RunChart.make(made, data, open, chosen));
     if (data.counts.length) {
       made.append(Page.element("ul", { class: "counts" }, data.counts.map(([what, count, then]) =>
         Page.element("li", {}, Page.element("strong", {}, Page.whole(count)), ` ${what}`, then ? Page.element("span", { class: "quiet" }, ` (${then})`) : null))));
@@ -75,11 +76,11 @@ const Run = (() => {
     return made;
   }
 
-  function success(data) {
+  function success(data, chosen) {
     const found = [];
     if (data.levels.some((level) => level.started)) {
       const made = Page.element("section", {}, Page.element("h2", {}, "Share of successes"));
-      charts.push(RunSuccess.levels(made, data));
+      charts.push(RunSuccess.levels(made, data, chosen));
       found.push(made);
     }
     if (data.shares.length) {

@@ -1,17 +1,10 @@
 "use strict";
 // The axes of a run's figures: nonzeros across, and up the accuracy by its error or a share.
 const RunScales = (() => {
-  const LOG_FROM = 150; // nonzeros: from here on, small networks would be squeezed into the left edge
   const PAPER = 690; // pixels across a printed page
-  const TICKS = [0.5, 0.9, 0.99, 0.999, 0.9999, 0, 0.8, 0.95, 0.98, 0.995, 0.998, 0.9995, 0.2, 0.7, 0.85, 0.97, 0.997];
-
-  const printing = matchMedia("print");
 
   /** Pixels across for a figure in ``frame``; a printed page has always the same. */
-  const room = (frame) => (printing.matches ? PAPER : Math.max(frame.clientWidth, 260));
-
-  /** "99.5%", "0.02%": as many digits as a round number has. */
-  const plain = (share) => `${parseFloat((share * 100).toPrecision(6))}%`;
+  const room = (frame) => (Page.isPrinting() ? PAPER : Math.max(frame.clientWidth, 260));
 
   /** A share or probability of any size: "12.50%", "0.0031%". */
   const share = (value) => {
@@ -21,16 +14,18 @@ const RunScales = (() => {
   };
 
   /** Nonzeros between ``low`` and ``high`` on ``range`` pixels; ``ticks``: [number, text] pairs. */
-  function nonzeros(low, high, range) {
-    const log = high > LOG_FROM;
+  function nonzeros(least, high, range) {
+    const log = high > Axes.LOG_FROM;
+    const low = log ? Math.max(least, 1) : least;
     const pad = Math.max(0.03 * (high - low), 1);
-    const scale = log ? d3.scaleLog([low / 1.1, high * 1.1], range) : d3.scaleLinear([low - pad, high + pad], range);
+    const plain = log ? d3.scaleLog([low / 1.1, high * 1.1], range) : d3.scaleLinear([low - pad, high + pad], range);
+    const scale = Object.assign((one) => plain(log ? Math.max(one, 1) : one), { domain: plain.domain }); // a network can have lost all
     const room = Math.max(2, Math.floor((range[1] - range[0]) / 60));
-    return { scale, pitch: scale(low + 1) - scale(low), ticks: log ? logTicks(scale, room) : linearTicks(scale, room) };
+    return { scale, pitch: scale(low + 1) - scale(low), ticks: log ? logTicks(plain, room) : linearTicks(plain, room) };
   }
 
   const linearTicks = (scale, room) =>
-    scale.ticks(Math.min(room, 14)).filter(Number.isInteger).map((tick) => [tick, d3.format(",d")(tick)]);
+    scale.ticks(Math.min(room, 14)).filter((tick) => Number.isInteger(tick) && tick >= 0).map((tick) => [tick, d3.format(",d")(tick)]);
 
   function logTicks(scale, room) {
     const [low, high] = scale.domain();
@@ -42,7 +37,7 @@ const RunScales = (() => {
     return found.map((tick) => [tick, d3.format(",d")(tick)]);
   }
 
-  const height = (accuracy, ceiling) => -Math.log10(1 - Math.min(accuracy, ceiling));
+  const height = (accuracy, ceiling) => Axes.height(Math.min(accuracy, ceiling));
 
   /**
    * Accuracy, even in the logarithm of its error; what has no error stands at half the smallest other one.
@@ -57,14 +52,11 @@ const RunScales = (() => {
     const linear = d3.scaleLinear(ends, range);
     const scale = (one) => linear(height(one, ceiling));
     const whole = d3.max(seen) > ceiling;
-    const ticks = target === null ? [] : [[target, plain(target)]];
-    if (whole) ticks.push([ceiling, d3.max(seen) < 1 ? `≥${plain(ceiling)}` : "100%"]);
-    for (const tick of TICKS) {
-      const at = height(tick, ceiling);
-      const clear = ticks.every(([other]) => Math.abs(linear(at) - scale(other)) > 17);
-      if (clear && at >= ends[0] && at <= ends[1] && (tick < ceiling || !whole)) ticks.push([tick, plain(tick)]);
-    }
-    return { scale, ceiling, ticks };
+    const inside = (one) => height(one, ceiling) >= ends[0] && height(one, ceiling) <= ends[1] && (one < ceiling || !whole);
+    const wanted = [...(target === null ? [] : [[target, Page.plain(target)]]),
+      ...(whole ? [[ceiling, d3.max(seen) < 1 ? `≥${Page.plain(ceiling)}` : "100%"]] : []),
+      ...Axes.ACCURACIES.filter(inside).map((one) => [one, Page.plain(one)])];
+    return { scale, ceiling, ticks: Axes.apart(wanted, scale, 17) };
   }
 
   /** "10⁻⁷": shorter than a percentage with five zeros. */
@@ -82,7 +74,7 @@ const RunScales = (() => {
     for (let power = Math.ceil(Math.log10(from)) - 1; power <= Math.log10(to); power += every) {
       for (const part of parts) {
         const tick = parseFloat((part * 10 ** power).toPrecision(3));
-        if (tick >= from && tick <= Math.min(to, 1)) ticks.push([tick, from < 1e-5 ? tenTo(power) : plain(tick)]);
+        if (tick >= from && tick <= Math.min(to, 1)) ticks.push([tick, from < 1e-5 ? tenTo(power) : Page.plain(tick)]);
       }
     }
     return { scale, ticks };
@@ -102,5 +94,5 @@ const RunScales = (() => {
     group.append("path").attr("d", across ? `M0,0H${end}` : `M0,0V${end}`);
   }
 
-  return { accuracy, axis, nonzeros, plain, probability, room, share };
+  return { accuracy, axis, nonzeros, probability, room, share };
 })();

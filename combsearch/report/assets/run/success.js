@@ -3,8 +3,8 @@
 const RunSuccess = (() => {
   const MARGIN = { top: 26, right: 18, bottom: 44, left: 64 };
 
-  /** The share of successes of every level. Returns ``draw``. */
-  function levels(root, data) {
+  /** The share of successes of every level; ``chosen`` as RunChart. */
+  function levels(root, data, chosen = null) {
     const shown = data.levels.filter((level) => level.started);
     const closed = shown.filter((level) => level.each !== null);
     const frame = Page.element("div", { class: "frame" });
@@ -17,9 +17,9 @@ const RunSuccess = (() => {
       mark("share", "share of all runs that succeed, 95% interval"),
       closed.length ? mark("each", `success probability excluded (95%) for each of the ${data.level_of}`) : null,
       closed.length ? mark("whole", "for all of a level at once") : null), frame);
-    const view = { data, shown, svg, tip, frame, chosen: null };
+    const view = { data, shown, svg, tip, frame, chosen: shown.find(({ nonzeros }) => nonzeros === chosen?.nonzeros) ?? null };
     listen(view);
-    return { draw: () => draw(view) };
+    return { chosen: () => view.chosen, draw: () => draw(view), name: "levels" };
   }
 
   function draw(view) {
@@ -105,13 +105,13 @@ const RunSuccess = (() => {
     });
   }
 
-  /** The share of successes of the shapes around the first success. Returns ``draw``. */
+  /** The share of successes of the shapes around the first success. */
   function shapes(root, data) {
     const frame = Page.element("div", { class: "frame" });
     const svg = d3.select(frame).append("svg").attr("role", "img")
       .attr("aria-label", "Share of successes by shape, with exact 95% intervals; the table below has all numbers");
     root.append(frame);
-    return { draw: () => drawShapes(frame, svg, data.shares) };
+    return { chosen: () => null, draw: () => drawShapes(frame, svg, data.shares), name: "shapes" };
   }
 
   function drawShapes(frame, svg, shares) {
@@ -127,7 +127,7 @@ const RunSuccess = (() => {
     for (const [at, text] of columns) write(text, at, 13, "name end");
     const ticks = [];
     for (const tick of [0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1]) {
-      if (tick <= most && (!ticks.length || x(tick) - x(ticks.at(-1)[0]) > 42)) ticks.push([tick, RunScales.plain(tick)]);
+      if (tick <= most && (!ticks.length || x(tick) - x(ticks.at(-1)[0]) > 42)) ticks.push([tick, Page.plain(tick)]);
     }
     const bottom = head + shares.length * pitch;
     RunScales.axis(svg.append("g").attr("transform", `translate(0,${bottom})`), "bottom", x, ticks, width, bottom - head);

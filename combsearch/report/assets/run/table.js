@@ -14,27 +14,27 @@ const RunTable = (() => {
   const compareTexts = new Intl.Collator("en", { numeric: true }).compare;
 
   /** What a table needs to remember between two drawings. */
-  const begin = () => ({ table: 0, column: null, falls: false, all: false, row: 0 });
+  const begin = () => ({ table: 0, column: null, falls: false, all: false });
 
   /** Draw the tables of ``data`` on ``root``; ``state`` is kept by the caller. */
   function draw(root, data, state, open) {
     const table = data.tables[Math.min(state.table, data.tables.length - 1)];
     const again = (focus) => {
       draw(root, data, state, open);
-      root.querySelector(`[data-focus="${focus}"]`)?.focus();
+      root.querySelector(`[data-focus="${focus}"]`)?.focus({ preventScroll: true });
     };
     const opens = table.networks.length > 0;
     const order = sorted(table, state);
     const shown = state.all ? order : order.slice(0, FIRST);
-    const body = Page.element("tbody", {}, shown.map((place, at) => row(table, place, at, state, open)));
-    if (opens) body.addEventListener("keydown", (event) => stepped(event, body, state));
+    const body = Page.element("tbody", {}, shown.map((place) => row(table, place, open)));
+    Table.begin(body, "button.open");
     root.replaceChildren(
       tabs(data, state, again),
       Page.element("p", { class: "quiet" }, table.note),
-      Page.element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table: ${table.title}` },
+      Page.element("div", { class: "scroll", tabindex: 0, role: "region", "data-focus": "rows", "aria-label": `Table: ${table.title}` },
         Page.element("table", {}, heads(table, state, again, opens), body)),
       ...(shown.length < order.length
-        ? [Page.button(`Show all ${Page.whole(order.length)} rows`, () => { state.all = true; again("tab"); }, { class: "all" })]
+        ? [Page.button(`Show all ${Page.whole(order.length)} rows`, () => { state.all = true; again("rows"); }, { class: "all" })]
         : []));
     if (!order.length) body.append(Page.element("tr", {}, Page.element("td", { colspan: table.columns.length + 1, class: "quiet" }, "no run is saved yet")));
   }
@@ -55,48 +55,35 @@ const RunTable = (() => {
       const click = () => {
         // Best and largest first is what is mostly asked for; the same head again turns it round.
         const falls = own ? !state.falls : kind !== "text" && name !== "nonzeros" && name !== "budget" && name !== "width";
-        Object.assign(state, { column, falls, row: 0 });
+        Object.assign(state, { column, falls });
         again(`head ${column}`);
       };
-      return Page.element("th", { scope: "col", "aria-sort": sort, class: NUMBERS.includes(kind) ? "number" : null },
-        Page.button(name, click, { class: "sort", "data-focus": `head ${column}` }));
+      const head = Table.head(name, NUMBERS.includes(kind), click, { "data-focus": `head ${column}` });
+      head.setAttribute("aria-sort", sort);
+      return head;
     });
     return Page.element("thead", {}, Page.element("tr", {}, made, opens ? Page.element("th", { scope: "col", class: "net" }, "network") : null));
   }
 
-  function row(table, place, at, state, open) {
+  function row(table, place, open) {
     const values = table.rows[place];
     const network = table.networks[place];
     const cells = table.columns.map(({ kind }, column) =>
       Page.element("td", { class: NUMBERS.includes(kind) ? "number" : null }, FORMATS[kind](values[column])));
     if (network === undefined) return Page.element("tr", {}, cells);
     if (network < 0) return Page.element("tr", {}, cells, Page.element("td", { class: "net quiet" }, WORDS[network]));
-    const label = `Open the network: ${table.columns.slice(0, 3).map(({ name, kind }, column) => `${name} ${FORMATS[kind](values[column])}`).join(", ")}`;
-    const button = Page.button("Open", () => open(network), { class: "open", "aria-label": label, tabindex: -1 });
+    const about = table.columns.slice(0, 3).map(({ name, kind }, column) => `${name} ${FORMATS[kind](values[column])}`);
+    const lasting = about.filter((_, column) => table.columns[column].kind !== "percent"); // the best may become better
+    const button = Page.button("Open", () => open(network), { class: "open", "aria-label": `Open the network: ${about.join(", ")}`, "data-focus": `row ${lasting}` });
     const made = Page.element("tr", { class: "opens" }, cells, Page.element("td", { class: "net" }, button));
     made.addEventListener("click", (event) => { if (event.target !== button) open(network); });
-    button.addEventListener("focus", () => { state.row = at; });
-    if (at === 0) button.tabIndex = 0;
     return made;
-  }
-
-  /** Arrow keys go from row to row: the table is one stop of the Tab key. */
-  function stepped(event, body, state) {
-    const buttons = [...body.querySelectorAll("button.open")];
-    const now = buttons.indexOf(document.activeElement);
-    const to = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: buttons.length - 1 }[event.key];
-    if (now < 0 || to === undefined) return;
-    const next = buttons[Math.min(Math.max(to, 0), buttons.length - 1)];
-    buttons[now].tabIndex = -1;
-    next.tabIndex = 0;
-    next.focus();
-    event.preventDefault();
   }
 
   /** Places of the rows as they are shown; those without a value come last. */
   function sorted(table, { column, falls }) {
     const places = d3.range(table.rows.length);
-    if (column === null) return places;
+    if (!table.columns[column]) return places; // none is chosen, or newer data have fewer
     const value = (place) => {
       const found = table.rows[place][column];
       return Array.isArray(found) ? found[0] : found;
