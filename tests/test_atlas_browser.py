@@ -81,8 +81,9 @@ def expected(atlas: Atlas, mask: int) -> dict[str, str]:
         "runs": f"{runs:,}" if runs == started else f"{runs:,} of {started:,} to the end",
         "successes": f"{results.successes[mask]:,}",
         "stands for": "itself alone" if sizes[mask] == 1 else f"{sizes[mask]:,} masks",
+        "rank in this shape": f"{mask:,}",
         "rank in the run": f"{segment.rank + mask - start:,}",
-        "bits (hexadecimal)": f"{int(atlas.masks.words[mask, 0]):016x}",
+        "bits (hexadecimal)": f"0x{int(atlas.masks.words[mask, 0]):016x}",
     }
 
 
@@ -229,16 +230,22 @@ def zoom(page: Page) -> None:
 
 def find(page: Page, atlas: Atlas) -> None:
     field = page.get_by_role("searchbox")
-    for text, mask in (("272", 272), ("0", 0), (f"0x{int(atlas.masks.words[50, 0]):x}", 50)):
+    bits = f"0x{int(atlas.masks.words[50, 0]):x}"
+    shown = expected(atlas, 51)["bits (hexadecimal)"]
+    for text, mask in (("272", 272), ("0", 0), (shown, 51), (shown[2:], 51), (bits, 50)):
         field.fill(text)
         field.press("Enter")
         assert panel(page) == expected(atlas, mask)
     field.fill("273")
     field.press("Enter")
-    assert page.locator(".said").text_content() == "Ranks go from 0 to 272."
+    assert page.locator(".said").text_content() == "Ranks in this shape go from 0 to 272."
     field.fill("0xffff")
     field.press("Enter")
     assert "No mask here" in str(page.locator(".said").text_content()) and chosen(page) == 50
+    for text in ("hello", "-1", "1e3"):
+        field.fill(text)
+        field.press("Enter")
+        assert str(page.locator(".said").text_content()).startswith("Not a rank, nor bits as 0x…")
 
 
 def test_filters_steps_and_networks(browser: Browser, atlas: Atlas, file: Path) -> None:

@@ -100,6 +100,13 @@ def test_the_run_behind_a_mark_and_its_network(page: Page, data: Json) -> None:
         "restart": str(run["restart"]),
         "run": run["run"],
     }
+    assert page.locator(".tip > *").all_text_contents() == [
+        "GMP",
+        f"{run['nonzeros']} nonzeros, {percent(run['accuracy'])}",
+        f"width {run['width']}, budget {run['budget']}",
+        f"cell {run['cell']}, restart {run['restart']}",
+        run["run"],
+    ]
     page.mouse.down()
     page.mouse.up()
     dialog = page.locator("dialog")
@@ -150,6 +157,23 @@ def test_widths_methods_and_targets_are_switched(page: Page, data: Json) -> None
     own = [row for row in data["groups"][1]["rows"] if row["target"] == 0.95]
     runs_told = {f"{row['runs']:,}" for row in own if row["width"] in (None, 16)}
     assert set(column(page, "runs")) <= runs_told
+
+
+def test_a_line_stands_out_only_under_a_mouse_that_moves(page: Page) -> None:
+    faded = page.locator(".pareto.faded")
+    button = page.get_by_role("group", name="Methods").get_by_role("button", name="GMP", exact=True)
+    box = button.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 9, box["y"] + 9)
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    expect(faded).to_have_count(1)
+    page.get_by_role("group", name="Width").get_by_role("button", name="16").focus()
+    page.keyboard.press("Enter")
+    expect(faded).to_have_count(0)
+    page.mouse.move(box["x"] + 10, box["y"] + 10)
+    expect(faded).to_have_count(0)
+    page.mouse.move(box["x"] + 12, box["y"] + 10)
+    expect(faded).to_have_count(1)
 
 
 def test_by_keyboard_alone_in_the_dark(browser: Browser, file: Path, data: Json) -> None:

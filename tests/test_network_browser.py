@@ -113,6 +113,11 @@ def score(page: Page) -> tuple[int, int, int]:
     return int(found[0]), int(number[1]), int(number[2])
 
 
+def key(page: Page) -> list[str]:
+    """What the signs and colours of the drawing mean."""
+    return page.locator(".key li").all_inner_texts()
+
+
 def edge(page: Page, layer: int, row: int, column: int, last: int = 3) -> Any:
     """The edge of one weight; people count from 1."""
     start = f"input x{column + 1}" if layer == 0 else f"neuron {column + 1} of layer {layer}"
@@ -231,6 +236,16 @@ def test_edits_are_seen_at_once_and_can_be_undone(
     start = counts(nets, spiral)
     with opened(browser, html) as page:
         assert score(page) == start
+        certificate = certify(source, spiral)
+        title = (
+            f"{start[1]} nonzeros, {int(certificate.accuracy * 1e4) / 100:.2f}% of {spiral.name}"
+        )
+        assert page.locator("h1").inner_text() == title
+        assert page.locator(".kind").inner_text() == "Network descend-0.995/best.npz"
+        weights = certificate.weight_nonzeros
+        split = f"{weights} weights, {start[1] - weights} biases"
+        assert split == page.locator(".score .note").nth(1).inner_text()
+        assert "output: class 0\nclass 1; fainter is less sure" in key(page)
         assert page.get_by_role("button", name="Undo").is_disabled()
         screenshot(page, "network-light")
 
@@ -243,6 +258,8 @@ def test_edits_are_seen_at_once_and_can_be_undone(
         click_edge(page, found)
         no_edge = counts(changed(nets, **{f"weight1_{row}_{column}": None}), spiral)
         assert score(page) == no_edge != start
+        split = f"{weights - 1} weights, {start[1] - weights} biases; was {start[1]}"
+        assert split == page.locator(".score .note").nth(1).inner_text()
         assert found.get_attribute("aria-pressed") == "false"
         settled(page)
         assert "off" in str(found.get_attribute("class"))
@@ -499,6 +516,11 @@ def test_a_phone_shows_all_of_it(browser: Browser, html: Path, source: Path, spi
     nets = load_network(source)
     with opened(browser, html, size=PHONE) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+        tops = [
+            page.locator(name).bounding_box() for name in (".score", ".stage", ".tools", ".key")
+        ]
+        heights = [box["y"] for box in tops if box is not None]
+        assert len(heights) == 4 and heights == sorted(heights)
         row, column = kept(nets, 1)
         found = edge(page, 1, row, column)
         found.scroll_into_view_if_needed()
@@ -556,6 +578,7 @@ def test_tasks_without_a_plane(browser: Browser, tmp_path: Path) -> None:
         assert (
             f"class 1: {int(share * 1e4 + 1e-6) / 100:.2f}%" in page.locator(".panel").inner_text()
         )
+        assert "class 0\nclass 1" in key(page)
         screenshot(page, "network-many-inputs")
         page.evaluate(
             """() => { const root = document.getElementById("page"); root.replaceChildren();
@@ -584,4 +607,11 @@ def test_several_classes_have_regions(browser: Browser, tmp_path: Path) -> None:
         assert score(page) == counts(nets, task)
         click_edge(page, edge(page, 1, 0, 0, last=2))
         assert score(page) == counts(changed(nets, weight1_0_0=None), task)
+        assert "region of\nclass 0\nclass 1\nclass 2" in key(page)
+        drawn, told = page.locator(".neuron.output"), page.locator(".key .sample.dot")
+        colours = [
+            found.evaluate_all(f"all => all.map(one => getComputedStyle(one).{name})")
+            for found, name in ((drawn, "borderTopColor"), (told, "backgroundColor"))
+        ]
+        assert colours[0] == colours[1] and len(set(colours[0])) == 3
         screenshot(page, "network-three-classes")

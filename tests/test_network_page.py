@@ -72,6 +72,7 @@ def test_the_page_says_what_the_certificate_says(root: Path) -> None:
     assert about["seed"] == "0"
     assert data["item"]["command"].startswith("combsearch descend --target 0.95 --shapes 8x2x3,")
     assert data["certify"] == "combsearch certify best.npz"
+    assert data["title"] == f"{found.nonzeros} nonzeros, 96.36% of cubist_spiral"
     assert data["disagreements"] == []
     x = np.frombuffer(base64.b64decode(data["task"]["x"]), "<f4").reshape(-1, 2)
     np.testing.assert_array_equal(x, task.x)

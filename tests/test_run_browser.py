@@ -102,10 +102,16 @@ def test_tables_are_sorted_by_mouse_and_keyboard(page: Page, dense: Made) -> Non
     page.keyboard.press("Shift+Tab")
     page.keyboard.press(" ")
     shapes = column(page, "shape")
-    assert shapes == sorted(shapes, key=lambda text: json.loads(f"[{text[1:-1]}]"))
+    assert len(shapes) > 1 and shapes == sorted(
+        shapes, key=lambda text: json.loads(f"[{text[1:-1]}]")
+    )
     expect(head(page, "best accuracy")).to_have_attribute("aria-sort", "none")
     page.get_by_role("button", name="By shape").press("Enter")
-    assert column(page, "shape") == [row[0] for row in data["tables"][1]["rows"]]
+    expect(head(page, "best accuracy")).to_have_attribute("aria-sort", "descending")
+    rows = sorted(data["tables"][1]["rows"], key=lambda row: -row[2])
+    assert column(page, "shape") == [row[0] for row in rows[:25]]
+    page.get_by_role("button", name=f"Show all {len(rows)} rows").press("Enter")
+    assert column(page, "shape") == [row[0] for row in rows]
     head(page, "successes").get_by_role("button").click()
     found = [int(text) for text in column(page, "successes")]
     assert found == sorted(found, reverse=True) and found[0] == 4
@@ -129,7 +135,7 @@ def test_a_row_opens_its_network(page: Page, dense: Made) -> None:
     page.keyboard.press("Escape")
     expect(window).to_have_count(0)
     expect(buttons.last).to_be_focused()
-    page.locator(".tables tbody tr").nth(3).locator("td").nth(1).click()
+    page.locator(".tables tbody tr").nth(3).locator("td").nth(2).click()
     expect(window.locator(".figure").first).to_contain_text(percent(rows[3][2]))
     screenshot(page, "run-network", full=False)
 
@@ -245,6 +251,8 @@ def test_bins_are_read_in_dark_and_on_a_phone(browser: Browser, masks: Made) -> 
         expect(tip).to_contain_text(f"{bins['count'][most]:,} runs")
         expect(tip).to_contain_text(percent(bins["accuracy"][bins["row"][most]]))
     with opened(browser, path, scheme="light") as page:
+        box = page.locator(".tables .scroll")
+        assert box.evaluate("(one) => one.scrollWidth <= one.clientWidth")
         picture = "document.querySelector('.frame canvas').toDataURL()"
         before = page.evaluate(picture)
         page.get_by_role("button", name="Dark").click()
@@ -252,3 +260,11 @@ def test_bins_are_read_in_dark_and_on_a_phone(browser: Browser, masks: Made) -> 
         page.emulate_media(media="print")
         assert page.locator(".tables th button").first.is_visible()
         assert not page.locator(".tables tbody button").first.is_visible()
+
+
+def test_paper_says_how_many_rows_it_leaves_out(page: Page, dense: Made) -> None:
+    page.get_by_role("button", name="By shape").click()
+    part = page.get_by_text(f"25 of {len(dense[1]['tables'][1]['rows'])} rows")
+    assert not part.is_visible()
+    page.emulate_media(media="print")
+    assert part.is_visible()

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -241,8 +242,28 @@ def test_shares_of_levels_and_shapes_are_those_of_plain_counts() -> None:
         assert [by_shape[hidden(shape)][0], *by_shape[hidden(shape)][2:]] == [
             hidden(shape), *expected
         ]  # fmt: skip
-    assert [one["shape"] for one in data["shares"]] == [row[0] for row in data["tables"][1]["rows"]]
-    assert None in [one["accuracy"] for one in data["shares"]]  # a shape that only diverged
+    hits = [row for row in data["tables"][1]["rows"] if row[4]]
+    near = [row for row in data["tables"][1]["rows"] if not row[4] and row[1] <= hits[-1][1]]
+    near = sorted(near, key=lambda row: -(row[2] or 0))[:6]
+    assert len(hits) > 1 and len(data["shares"]) == len(hits) + len(near)
+    told = [(one["shape"], one["runs"], one["successes"]) for one in data["shares"]]
+    assert sorted(told) == sorted((row[0], row[3], row[4]) for row in hits + near)
+    assert None in [row[2] for row in by_shape.values()]  # a shape that only diverged
+
+
+def test_shapes_are_not_drawn_where_at_most_one_of_them_succeeds() -> None:
+    def drawn(successes: list[int]) -> list[int]:
+        groups = {}
+        for place, hits in enumerate(successes):
+            best = run_rows.Best(0.5 + place / 99, 9 + place, True, f"2,{place},1", "", 0, place)
+            groups[best.shape] = run_rows.Group(8, hits, best)
+        rows = run_tables.share_rows(groups, dict.fromkeys(groups, 8))
+        return [row["nonzeros"] - 9 for row in rows]
+
+    assert drawn([0] * 40) == drawn([0] * 30 + [3] + [0] * 9) == []
+    # All successes, the six best misses below the last of them, and none above it.
+    assert drawn([1] + [0] * 8 + [2] + [0] * 30) == [0, 3, 4, 5, 6, 7, 8, 9]
+    assert drawn([0] * 10 + [1] * 40) == list(range(4, 30))
 
 
 @pytest.mark.parametrize("columns", [240, 3])
@@ -295,6 +316,7 @@ def test_masks_say_what_their_rows_say(plan: dict[str, Any]) -> None:
     counted = {name: number for name, number, _ in data["counts"]}
     started = sum(level["started"] for level in status["levels"])
     assert counted.get("given up by a race", 0) == started - len(rows)
+    assert counted.get("runs in all", len(rows)) == started
     assert counted.get("spared", 0) == sum(row["status"] == "spared" for row in rows)
     assert (started > len(rows)) == made.config.race
     if status["bound"] is None:
@@ -492,6 +514,7 @@ def test_memory_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> 
         assert pa.total_allocated_bytes() - before < rows.nbytes  # nothing of it is kept
         return most
 
+    peak(40)  # what is made once is made here
     assert peak(200) < 1.2 * peak(40)
 
 
@@ -512,6 +535,23 @@ def test_a_live_page_has_its_script_and_no_other_difference() -> None:
     still, live = run_page(store, status).decode(), run_page(store, status, live=True).decode()
     assert "const Live" in live and "const Live" not in still
     assert "connect-src 'self'" in live and "connect-src" not in still
+
+
+def test_damage_beside_the_rows_is_told(root: Path, in_a_folder: Path) -> None:
+    store = dense_run()
+    folder = in_a_folder / store.root
+    assert shown(store)["damaged"] == []
+    (folder / "summary.json").write_text("{}")
+    assert [text.split(",")[0] for text in shown(store)["damaged"]] == ["best.npz is missing"]
+    (folder / "summary.json").write_text("{")
+    (folder / "best.npz").write_bytes(b"PK")
+    texts = shown(store)["damaged"]
+    assert [text.split(",")[0] for text in texts] == [
+        "summary.json is damaged", "best.npz is damaged"
+    ]  # fmt: skip
+    (folder / "summary.json").write_text("{}")
+    shutil.copy(root / "results" / "phase1-0.95" / "best.npz", folder / "best.npz")
+    assert shown(store)["damaged"] == []
 
 
 def test_runs_of_studies_and_damaged_ones_are_refused() -> None:

@@ -106,14 +106,16 @@ def network_page(path: Path, saved: SavedNetwork, task: Task, given: str | None 
     item["about"] = certified_facts(found) + [
         pair for pair in item["about"] if pair[0] not in ("task", "accuracy")
     ]
+    title = f"{count(found.nonzeros, 'nonzero')}, {percent(found.accuracy)} of {task.name}"
     data = {
+        "title": title,
         "item": item,
         "task": task_json(task),
         "disagreements": list(found.disagreements),
         "certify": _again(path, given),
     }
     return page(
-        f"{name}: {found.nonzeros} nonzeros, {percent(found.accuracy)} of {task.name}",
+        f"{name}: {title}",
         data,
         (*NETWORK_SCRIPTS, "network/main.js"),
         NETWORK_STYLES,

@@ -21,7 +21,7 @@ from combsearch.report.run.rows import Best
 from combsearch.report.run.searches import masks_shown, phase1_shown
 from combsearch.report.run.shown import Shown, Status, run_name
 from combsearch.report.run.tables import hidden
-from combsearch.report.run.words import KINDS, about_run, progress
+from combsearch.report.run.words import KINDS, about_run, damage, progress
 from combsearch.search_config import DescendConfig, ExhaustConfig, Phase2Config
 from combsearch.store import RunStore
 from combsearch.tasks import Task, load_task
@@ -92,6 +92,7 @@ def run_data(store: RunStore, status: Status) -> dict[str, Any]:
         "networks": shown.networks.items,
         "task": None if task is None else task_json(task),
         "missing": missing,
+        "damaged": damage(store, bool(shown.best) and command != "prune"),
     }
 
 

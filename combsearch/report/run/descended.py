@@ -98,7 +98,8 @@ def _starts_table(found: Descents, target: float) -> Table:
         ("descent from", "text"), ("levels", "whole"), ("fewest nonzeros at target", "whole"),
         ("best accuracy", "percent"),
     )  # fmt: skip
-    return Table("By starting shape", columns, rows, [], "What each descent came to.")
+    note, sort = "What each descent came to.", ("fewest nonzeros at target", False)
+    return Table("By starting shape", columns, rows, [], note, sort)
 
 
 def _points(found: Descents) -> dict[str, Any]:

@@ -91,7 +91,8 @@ def masks_shown(store: RunStore, status: Status, config: Phase2Config | ExhaustC
         for segment, ranks in plan.pieces(saved):
             started[",".join(map(str, segment.shape.widths))] += len(ranks) * plan.runs(segment)
     shown = _search(store, rows, config, partial(_mask, plan), status["levels"], started)
-    given_up = sum(started.values()) - rows.rows
+    if given_up := sum(started.values()) - rows.rows:
+        shown.counts.insert(0, ("runs in all", rows.rows + given_up, ""))
     shown.counts.append(("given up by a race", given_up, "failures in every share; not drawn"))
     if status["bound"] is not None:
         best = rows.levels()[status["bound"]].best

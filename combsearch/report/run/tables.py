@@ -14,8 +14,8 @@ from combsearch.report.run.rows import Best, Group
 MOST_ROWS = 5_000
 """Of a table; the page itself shows a part of them at first."""
 
-MOST_SHARES = 30
-"""Shapes in the figure of shares."""
+MOST_HITS, MOST_MISSES = 20, 6
+"""Shapes in the figure of shares: with a success and without."""
 
 LevelJson = Mapping[str, Any]
 
@@ -31,6 +31,7 @@ class Table:
         rows: a value a column; None where there is none.
         best: the run that a row opens.
         note: a line below the title.
+        sort: the column that it is sorted by at first, and whether it falls.
     """
 
     title: str
@@ -38,13 +39,17 @@ class Table:
     rows: list[list[Any]]
     best: Sequence[Best | None]
     note: str = ""
+    sort: tuple[str, bool] = ("", False)
 
     def to_json(self, networks: Networks) -> dict[str, Any]:
-        """With the number of the network that each row opens."""
+        """With the number of the network that each row opens; by default sorted as column 0."""
+        by, falls = self.sort
+        names = [name for name, _ in self.columns]
         return {
             "title": self.title,
             "note": self.note,
             "columns": [{"name": name, "kind": kind} for name, kind in self.columns],
+            "sort": {"column": names.index(by) if by else 0, "falls": falls},
             "rows": self.rows,
             "networks": [networks.place(best) for best in self.best],
         }
@@ -122,11 +127,17 @@ def shape_table(groups: Mapping[str, Group], started: Mapping[str, int]) -> Tabl
     note = "Best run of each shape, and how many nonzeros it has."
     if len(shown) < len(groups):
         note += f" {len(shown):,} of {len(groups):,} shapes: those around the first successes."
-    return Table("By shape", columns, rows, [groups[shape].best for shape in shown], note)
+    bests = [groups[shape].best for shape in shown]
+    return Table("By shape", columns, rows, bests, note, ("best accuracy", True))
 
 
 def share_rows(groups: Mapping[str, Group], started: Mapping[str, int]) -> list[dict[str, Any]]:
-    """What the figure of shares draws: the shapes around the first success."""
+    """What the figure of shares draws: the first shapes with a success, and the nearest misses.
+
+    Nothing where fewer than two shapes have one: all other intervals would be the same.
+    """
+    hits = min(sum(group.successes > 0 for group in groups.values()), MOST_HITS)
+    shown = _around(groups, hits, MOST_MISSES) if hits > 1 else []
     return [
         {
             "shape": hidden(shape),
@@ -137,7 +148,7 @@ def share_rows(groups: Mapping[str, Group], started: Mapping[str, int]) -> list[
             "interval": _interval(groups[shape].successes, started[shape]),
             "accuracy": _accuracy(groups[shape]),
         }
-        for shape in telling(groups, MOST_SHARES)
+        for shape in shown
         if started[shape]
     ]
 
@@ -148,9 +159,16 @@ def telling(groups: Mapping[str, Group], limit: int) -> list[str]:
     Up to two thirds are the first with a success, the rest the nearest misses among shapes
     that come no later.
     """
+    if len(groups) <= limit:
+        return list(groups)
+    hits = min(sum(group.successes > 0 for group in groups.values()), limit - limit // 3)
+    return _around(groups, hits, limit - hits)
+
+
+def _around(groups: Mapping[str, Group], most_hits: int, most_misses: int) -> list[str]:
+    """So many shapes with a success and without, as ``telling`` chooses them."""
     names = list(groups)
-    hits = [place for place, name in enumerate(names) if groups[name].successes]
-    hits = hits[: limit - limit // 3]
+    hits = [place for place, name in enumerate(names) if groups[name].successes][:most_hits]
     last = _nonzeros(groups[names[hits[-1]]], names[hits[-1]]) if hits else None
     misses = [
         place
@@ -158,9 +176,7 @@ def telling(groups: Mapping[str, Group], limit: int) -> list[str]:
         if not groups[name].successes and (last is None or _nonzeros(groups[name], name) <= last)
     ]
     misses.sort(key=lambda place: -(_accuracy(groups[names[place]]) or 0))
-    if len(names) <= limit:
-        return names
-    return [names[place] for place in sorted([*hits, *misses[: limit - len(hits)]])]
+    return [names[place] for place in sorted([*hits, *misses[:most_misses]])]
 
 
 def dense_levels(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from combsearch.errors import CombsearchError
 from combsearch.numerals import plain_percent
+from combsearch.saved_network import load_network
 from combsearch.store import RunStore
 
 KINDS = {
@@ -67,6 +70,40 @@ def progress(command: str, status: Mapping[str, Any]) -> dict[str, Any]:
         done, left, unit = status["masks_done"], status["masks_left"], "masks"
         at_most = not status["config"]["every_level"] and status["bound"] is None
     return {"done": done, "whole": done + left, "unit": unit, "at_most": at_most and left > 0}
+
+
+def damage(store: RunStore, has_best: bool) -> list[str]:
+    """Sentences on what lies beside the rows of a run and cannot be read.
+
+    Args:
+        store: the run.
+        has_best: whether it names a network, which its last step then saves as best.npz.
+    """
+    again = "repeat the command that made the run to write it anew."
+    summary, best = store.root / "summary.json", store.root / "best.npz"
+    found = []
+    if summary.is_file() and not _is_object(summary):
+        found.append(f"summary.json is damaged, this page is drawn from the rows alone: {again}")
+    if best.is_file() and not _is_network(best):
+        found.append(f"best.npz is damaged, this page is drawn without it: {again}")
+    if has_best and summary.is_file() and not best.is_file():
+        found.append(f"best.npz is missing, this page is drawn without it: {again}")
+    return found
+
+
+def _is_object(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _is_network(path: Path) -> bool:
+    try:
+        load_network(path)
+    except (CombsearchError, OSError):
+        return False
+    return True
 
 
 def _machines(store: RunStore) -> list[str]:

@@ -104,8 +104,9 @@ const Atlas = (() => {
       some((mask) => masks.trained[mask] && Number.isNaN(masks.accuracy[mask])) ? entry("norun", "no run finished") : null);
   }
 
-  const keyHelp = () => Page.element("p", { class: "quiet keys", id: "map-keys" },
-    "Drag to move, scroll or pinch to zoom, double-click to open a network. On the keyboard: arrows walk, Page Up and Page Down "
+  const keyHelp = () => Page.element("p", { class: "quiet keys", id: "map-keys" }, matchMedia("(pointer: coarse)").matches
+    ? "Tap a mask to see it. Two fingers zoom the map, and one then moves it. Open network shows its network."
+    : "Drag to move, scroll or pinch to zoom, double-click to open a network. On the keyboard: arrows walk, Page Up and Page Down "
     + "change the level, Home and End go to its ends, + and − zoom, 0 shows all, Enter opens the network.");
 
   function zoomButtons(state) {
@@ -164,7 +165,8 @@ const Atlas = (() => {
   }
 
   function search(state) {
-    const field = Page.element("input", { type: "search", placeholder: "rank, or bits as 0x…", "aria-label": "Rank, or bits of a mask in hexadecimal" });
+    const rank = state.masks.twoRanks ? "rank in this shape" : "rank";
+    const field = Page.element("input", { type: "search", placeholder: "rank, or bits as 0x…", "aria-label": `${rank}, or bits of a mask in hexadecimal` });
     const said = Page.element("span", { class: "said quiet", role: "status" });
     return Page.element("form", {
       class: "search", role: "search",
@@ -172,16 +174,19 @@ const Atlas = (() => {
         event.preventDefault();
         if (!field.value.trim()) return;
         const mask = state.masks.find(field.value);
-        said.textContent = mask < 0 ? missing(state.masks, field.value.trim()) : "";
-        if (mask >= 0) go(state, mask);
+        const found = mask !== null && mask >= 0;
+        said.textContent = found ? "" : missing(state.masks, field.value.trim(), mask === null);
+        if (found) go(state, mask);
       },
-    }, Page.element("span", { class: "name" }, "find a mask"), Page.element("span", { class: "row" }, field, Page.element("button", { type: "submit" }, "Go")), said);
+    }, Page.element("span", { class: "name" }, state.masks.twoRanks ? "find a mask by its rank in this shape" : "find a mask"), Page.element("span", { class: "row" }, field, Page.element("button", { type: "submit" }, "Go")), said);
   }
 
-  function missing(masks, text) {
+  function missing(masks, text, neither) {
     const last = masks.levels[masks.levels.length - 1];
-    const ranks = `${Page.whole(masks.levels[0].rank)} to ${Page.whole(last.rank + last.masks - 1)}`;
-    return /^[\d,_]+$/.test(text) ? `Ranks go from ${ranks}.` : `No mask here has these bits; ranks go from ${ranks}.`;
+    const name = masks.twoRanks ? "ranks in this shape" : "ranks";
+    const ranks = `${name} go from ${Page.whole(masks.levels[0].rank)} to ${Page.whole(last.rank + last.masks - 1)}.`;
+    if (neither) return `Not a rank, nor bits as 0x…; ${ranks}`;
+    return /^[\d,_]+$/.test(text) ? `R${ranks.slice(1)}` : `No mask here has these bits; ${ranks}`;
   }
 
   /** Choose a mask wherever it lies, also where the level is left out just now. */
@@ -197,7 +202,7 @@ const Atlas = (() => {
     const { masks } = state;
     state.chosen = mask;
     state.panel.show(mask);
-    const successes = masks.successes[mask] ? `, ${masks.successes[mask]} successes` : "";
+    const successes = masks.successes[mask] ? `, ${masks.successes[mask]} ${masks.successes[mask] === 1 ? "success" : "successes"}` : "";
     Page.announce(`Mask ${masks.rank(mask)}, ${masks.nonzeros(mask)} nonzeros, ${AtlasPanel.accuracyText(masks, mask)}${successes}`);
   }
 

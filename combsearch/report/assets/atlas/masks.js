@@ -50,18 +50,20 @@ const AtlasMasks = (() => {
     masks.nonzeros = (mask) => levels[level[mask]].nonzeros;
     masks.rank = (mask) => levels[level[mask]].rank + mask - levels[level[mask]].first;
     masks.runRank = (mask) => levels[level[mask]].runRank + mask - levels[level[mask]].first;
+    /** Whether a mask has another rank in its run than among those of its shape. */
+    masks.twoRanks = levels.some((one) => one.rank !== one.runRank);
     masks.started = (mask) => (masks.trained[mask] ? levels[level[mask]].started : 0);
     masks.hex = (mask) => hex(bytes.subarray(mask * size, (mask + 1) * size));
     masks.layerWeights = (mask) => layerWeights(masks, mask);
     return { ...masks, ...steps(masks, numbers(Uint16Array, data.fewer)), ...finder(masks) };
   }
 
-  /** The words of a mask, 16 hexadecimal digits each, as files of networks state it. */
+  /** The words of a mask, 16 hexadecimal digits each. */
   function hex(bytes) {
     const words = [];
     for (let start = 0; start < bytes.length; start += 8) {
       const word = [...bytes.subarray(start, start + 8)].reverse();
-      words.push(word.map((byte) => byte.toString(16).padStart(2, "0")).join("").padStart(16, "0"));
+      words.push("0x" + word.map((byte) => byte.toString(16).padStart(2, "0")).join("").padStart(16, "0"));
     }
     return words.join(" ");
   }
@@ -100,12 +102,15 @@ const AtlasMasks = (() => {
     return false;
   }
 
-  /** ``find(text)``: the mask of a rank ("9,999") or of its bits in hexadecimal; -1 where there is none. */
+  /**
+   * ``find(text)``: the mask of a rank ("9,999"), or of its bits as the panel shows them or in words
+   * of 16 digits; -1 where there is none, null where the text is neither.
+   */
   function finder(masks) {
     let known = null;
     const byBits = (text) => {
       known ??= new Map(d3.range(masks.count).map((mask) => [masks.hex(mask), mask]));
-      const words = text.split(/\s+/).map((word) => word.replace(/^0x/, "").padStart(16, "0"));
+      const words = text.split(/\s+/).map((word) => `0x${word.replace(/^0x/, "").padStart(16, "0")}`);
       return known.get(words.join(" ")) ?? -1;
     };
     const byRank = (rank) => d3.range(masks.levels.length)
@@ -117,7 +122,8 @@ const AtlasMasks = (() => {
         const plain = text.trim().toLowerCase();
         const digits = plain.replace(/[,_]/g, "");
         if (/^\d{1,15}$/.test(digits)) return byRank(Number(digits));
-        return /^(0x)?[0-9a-f]+(\s+(0x)?[0-9a-f]+)*$/.test(plain) ? byBits(plain) : -1;
+        const word = "(0x[0-9a-f]+|[0-9a-f]{16})";
+        return new RegExp(`^${word}(\\s+${word})*$`).test(plain) ? byBits(plain) : null;
       },
     };
   }

@@ -41,7 +41,7 @@ const AtlasPanel = (() => {
     ];
     if (masks.sizes) pairs.push(["stands for", orbit(masks.sizes[mask])]);
     pairs.push(["weights a layer", masks.layerWeights(mask).join(", ")]);
-    if (masks.runRank(mask) !== masks.rank(mask)) pairs.push(["rank in the run", Page.whole(masks.runRank(mask))]);
+    if (masks.twoRanks) pairs.push(["rank in this shape", Page.whole(masks.rank(mask))], ["rank in the run", Page.whole(masks.runRank(mask))]);
     pairs.push(["bits (hexadecimal)", Page.element("code", {}, masks.hex(mask))]);
     return pairs;
   }

@@ -46,7 +46,7 @@ const AtlasScale = (() => {
 
   /** Colours from low to high, how many masks have each, and where the target lies. */
   function legend(scale) {
-    const x = d3.scaleLinear([scale.low, scale.high], [10, WIDTH - 14]);
+    const x = d3.scaleLinear([scale.low, scale.high], [18, WIDTH - 18]);
     const svg = d3.select(Page.element("div", { class: "scale" })).append("svg")
       .attr("viewBox", `0 0 ${WIDTH} ${TALL + BAR + 40}`).attr("role", "img");
     function draw() {
@@ -78,7 +78,7 @@ const AtlasScale = (() => {
     group.select(".domain").remove();
     group.append("line").attr("class", "target").attr("x1", at).attr("x2", at).attr("y1", 12 - TALL - BAR).attr("y2", 5);
     group.append("text").attr("class", "target").attr("x", middle).attr("y", 16).attr("text-anchor", "middle").text(`target ${Page.plain(scale.target)}`);
-    group.append("text").attr("class", "name").attr("x", 10).attr("y", 33).text("best accuracy of a mask, and how many masks have it");
+    group.append("text").attr("class", "name").attr("x", 18).attr("y", 33).text("best accuracy of a mask, and how many masks have it");
   }
 
   return { STEPS, hatch, inkOn, legend, make, ofStep };

@@ -2,6 +2,7 @@
 // Accuracy against nonzeros: a line a method, the searches' lines, a cursor over their steps.
 const ComparisonChart = (() => {
   const REACH = 28; // pixels from the pointer to a mark that it means
+  const READOUT = 100; // pixels below the chart for what is said of a run
   const NARROW = 560; // pixels: below, the title of the accuracies stands above them
   const MARGIN = { top: 14, right: 14, bottom: 46, left: 82 };
 
@@ -22,7 +23,8 @@ const ComparisonChart = (() => {
       shown = given;
       const { all, lines, targets } = shown;
       const width = Math.max(root.clientWidth, 280);
-      const height = Math.round(Math.min(560, Math.max(330, width * 0.62)));
+      const left = window.innerHeight - root.getBoundingClientRect().top - window.scrollY - READOUT;
+      const height = Math.round(Math.max(330, Math.min(560, width * 0.62, left)));
       svg.attr("viewBox", `0 0 ${width} ${height}`).attr("aria-label",
         `Accuracy against nonzeros, ${lines.length} lines. Arrow keys move over their steps, Enter opens the network.`);
       svg.selectAll("*").remove();
@@ -50,10 +52,12 @@ const ComparisonChart = (() => {
       if (at) {
         const [x, y] = position(at.step);
         ComparisonMarks.colour(cursor.attr("cx", x).attr("cy", y).node(), at.line);
-        tip.replaceChildren(Page.element("b", {}, at.line.name),
-          Page.element("span", {}, `${Page.whole(at.step.nonzeros)} nonzeros, ${Page.percent(at.step.accuracy)}`));
+        tip.replaceChildren(Page.element("b", {}, at.line.name), ...told(at.step).map((text) => Page.element("span", {}, text)));
         const share = root.clientWidth / frame.width;
-        tip.classList.toggle("left", x > frame.width / 2);
+        const left = x > frame.width / 2;
+        tip.classList.toggle("left", left);
+        tip.classList.toggle("above", y > frame.height / 2);
+        tip.style.maxWidth = `${Math.min(320, (left ? x : frame.width - x) * share - 20)}px`;
         tip.style.left = `${x * share}px`;
         tip.style.top = `${y * share}px`;
         if (announced) Page.announce(`${at.line.name}: ${at.step.nonzeros} nonzeros, ${Page.percent(at.step.accuracy)}`);
@@ -108,6 +112,14 @@ const ComparisonChart = (() => {
       .on("keydown", key);
     new ResizeObserver(() => { if (shown && Math.abs(root.clientWidth - (frame?.width ?? 0)) > 1) draw(shown); }).observe(root);
     return { draw, fade, move, node: svg.node() };
+  }
+
+  /** What is known of a step, in short lines. */
+  function told(step) {
+    const found = [`${Page.whole(step.nonzeros)} nonzeros, ${Page.percent(step.accuracy)}`];
+    if (step.search) found.push(`shape (${step.shape.slice(1, -1).join(",")})`);
+    else found.push(`width ${step.width}, budget ${Page.whole(step.budget)}`, `cell ${step.cell}, restart ${step.restart}`);
+    return [...found, step.run];
   }
 
   /** Where an arrow key leads from ``at``: along a line, or to the nearest step of the next one. */

@@ -79,14 +79,21 @@
     if (had >= 0) root.children[had]?.focus();
   }
 
+  /** Buttons of which one is pressed; where there is but one to choose, its text. */
+  function oneOf(root, list, chosen, press) {
+    if (list.length > 1) choices(root, list, (value) => value === chosen, press);
+    else root.replaceChildren(...list.map(([, text]) => element("span", {}, text)));
+  }
+
   function drawControls() {
-    const list = [[null, "best of all"], ...chosen.group.widths.map((width) => [width, String(width)])];
-    choices(widths, list, (width) => width === chosen.width, (width) => { chosen.width = width; chosen.share = width ?? chosen.share; draw(); });
+    const own = chosen.group.widths.map((width) => [width, String(width)]);
+    every.hidden = own.length < 2;
+    oneOf(widths, own.length < 2 ? own : [[null, "best of all"], ...own], chosen.width, (width) => { chosen.width = width; chosen.share = width ?? chosen.share; draw(); });
     choices(targets, data.targets.map((target) => [target, plain(target)]), (target) => chosen.targets.has(target), (target) => {
       if (!chosen.targets.delete(target)) chosen.targets.add(target);
       draw();
     });
-    choices(tableTargets, data.targets.map((target) => [target, plain(target)]), (target) => target === chosen.target, (target) => {
+    oneOf(tableTargets, data.targets.map((target) => [target, plain(target)]), chosen.target, (target) => {
       chosen.target = target;
       drawControls();
       drawTable();
@@ -101,7 +108,8 @@
   function showRun(line, step) {
     if (!step) {
       detail.replaceChildren(element("p", { class: "quiet" },
-        "Point at a mark to see the run behind it and click to open its network. By keyboard: Tab to the chart, arrow keys, Enter."));
+        matchMedia("(pointer: coarse)").matches ? "Tap a mark to see the run behind it and to open its network."
+          : "Point at a mark to see the run behind it and click to open its network. By keyboard: Tab to the chart, arrow keys, Enter."));
       return;
     }
     const found = networkOf(step);
@@ -117,14 +125,38 @@
 
   // ---------------------------------------------------------------- the legend
 
+  let resting = null; // where the mouse was first seen on the legend as it is drawn now
+  let lit = null; // the line that stands out
+
+  /** Let the line under the mouse stand out, but not one that came under a resting mouse. */
+  function light(event) {
+    const { clientX: x, clientY: y } = event;
+    resting ??= { x, y };
+    if (lit === null && x === resting.x && y === resting.y) return;
+    const id = event.target.closest(".method")?.dataset.line ?? null;
+    standOut(id === null || chosen.off.has(id) ? null : id);
+  }
+
+  function standOut(id = null) {
+    if (id === lit) return;
+    lit = id;
+    chart.fade(id);
+  }
+
+  legend.addEventListener("pointermove", light);
+  legend.addEventListener("pointerleave", () => { resting = null; standOut(); });
+
   function drawLegend(lines) {
     const shown = [...chosen.targets].sort(d3.ascending);
     const had = document.activeElement?.dataset?.line;
-    const head = element("div", { class: "entry titles" }, element("span", {}, shown.length ? "first nonzeros at" : ""), shown.map((target) => element("span", { class: "target" }, plain(target))));
-    const entries = ComparisonLines.ordered(lines, data.targets).map((line) => {
+    const head = element("div", { class: "entry titles" }, element("span", {}, shown.length ? "first nonzeros at" : ""), shown.map((target, place) => {
+      const sorts = place === shown.length - 1;
+      return element("span", { class: "target", title: sorts ? "Methods are sorted by this column, the fewest first" : null },
+        plain(target), sorts ? element("span", { role: "img", "aria-label": ", sorted" }, "\u00a0↑") : null);
+    }));
+    const entries = ComparisonLines.ordered(lines, shown).map((line) => {
       const name = button("", () => toggle(line.id), {
         class: "method", "data-line": line.id, "aria-pressed": String(!chosen.off.has(line.id)),
-        onpointerenter: () => chart.fade(chosen.off.has(line.id) ? null : line.id), onpointerleave: () => chart.fade(null),
       });
       name.append(ComparisonMarks.sample(line), element("span", {}, line.name));
       const numbers = shown.map((target) => {
@@ -136,6 +168,7 @@
     const all = element("div", { class: "choices small" },
       button("Show all", () => set([]), { "data-line": " all" }),
       button("Hide all", () => set(lines.filter((line) => !line.search).map((line) => line.id)), { "data-line": " none" }));
+    resting = lit = null;
     legend.replaceChildren(head, ...entries, all);
     legend.style.setProperty("--numbers", shown.length);
     [...legend.querySelectorAll("[data-line]")].find((one) => one.dataset.line === had)?.focus();
@@ -175,14 +208,14 @@
   }
 
   function drawTable() {
-    const own = (row) => row.target === chosen.target && (chosen.every || row.width === chosen.width);
+    const own = (row) => row.target === chosen.target && ((chosen.every && !every.hidden) || row.width === chosen.width);
     table.draw(chosen.group.rows.filter(own));
   }
 
   function drawShares() {
     const known = [...new Set(chosen.group.shares.map((one) => one.width))].sort(d3.ascending);
     if (!known.includes(chosen.share)) chosen.share = known.includes(16) ? 16 : known[0] ?? null;
-    choices(sharesWidths, known.map((width) => [width, String(width)]), (width) => width === chosen.share, (width) => { chosen.share = width; drawShares(); });
+    oneOf(sharesWidths, known.map((width) => [width, String(width)]), chosen.share, (width) => { chosen.share = width; drawShares(); });
     const lines = chosen.group.shares.filter((one) => one.width === chosen.share && !chosen.off.has(one.method))
       .map((one) => ({ ...methods.get(one.method), steps: one.steps }));
     sharesWide = sharesBox.clientWidth;
@@ -213,7 +246,7 @@
     const lines = ComparisonLines.linesOf(chosen.group, chosen.width, runs, methods);
     drawControls();
     drawLegend(lines);
-    const shown = ComparisonLines.ordered(lines, data.targets).filter((line) => !chosen.off.has(line.id));
+    const shown = ComparisonLines.ordered(lines, [...chosen.targets]).filter((line) => !chosen.off.has(line.id));
     chart.draw({ all: lines, lines: shown, targets: [...chosen.targets] });
     drawBounds();
     drawTable();
@@ -225,7 +258,7 @@
     if (data.groups.length < 2) return element("p", {}, element("span", { class: "quiet" }, "start "), chosen.group.label);
     const select = element("select", { onchange: (event) => {
       chosen.group = data.groups[Number(event.target.value)];
-      if (!chosen.group.widths.includes(chosen.width)) chosen.width = null;
+      if (chosen.group.widths.length < 2 || !chosen.group.widths.includes(chosen.width)) chosen.width = null;
       draw();
     } }, data.groups.map((group, place) => element("option", { value: place }, group.label)));
     return element("label", { class: "control" }, element("span", { class: "quiet" }, "start"), select);
@@ -235,12 +268,12 @@
   const hollow = data.groups.some((group) => group.lines.some((line) => line.steps.some((step) => runs[step].network === null)));
 
   page.replaceChildren(
-    Page.head("Pruning methods beside the bounds", `Comparison ${data.name}, task ${data.task_name}`),
+    Page.head("Pruning methods beside the bounds", `Comparison ${data.name}`),
     element("p", { class: "lead" }, "How few nonzeros (weights and biases) each pruning method needs, beside the bounds of the searches. The ",
       element("b", {}, "trained bound"), " is the fewest nonzeros at which some restart from random weights reached a target when masks were trained level by level; ",
       element("b", {}, "what exists"), " is a saved network, however it was found: most of those hardly ever train. The ",
       element("b", {}, "gap"), " of a method is its first nonzeros minus the bound."),
-    element("div", { class: "controls" }, startControl(), control("width", widths), control("targets", targets)),
+    element("div", { class: "controls" }, startControl(), control("width", widths), control("targets", targets), control("task", element("span", {}, data.task_name))),
     element("div", { class: "panes" }, element("div", { class: "pane" }, chartBox, detail), legend),
     ...(hollow ? [element("p", { class: "quiet small" }, "A mark stands where a line rises, a larger one where it first reaches a target. A hollow one is a run whose own network is not here: of a method it opens the best one saved of its width and budget.")] : []),
     ...data.notes.map((note) => element("p", { class: "comparison-note" }, note)),
@@ -255,7 +288,7 @@
       flopsBox),
     element("h2", {}, "Where it comes from"),
     element("pre", {}, data.made_with.command),
-    Page.facts([["sweeps", data.runs.join(", ")], ["searches", data.searches.join(", ") || "none"],
+    Page.facts([["task", data.task_name], ["sweeps", data.runs.join(", ")], ["searches", data.searches.join(", ") || "none"],
       ["versions", Object.entries(data.made_with.versions).map(([name, version]) => `${name} ${version}`).join(", ")], ["commit", data.made_with.commit ?? "unknown"]]));
   draw();
   new ResizeObserver(() => { if (sharesBox.clientWidth !== sharesWide) drawShares(); }).observe(sharesBox);

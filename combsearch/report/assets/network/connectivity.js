@@ -46,6 +46,9 @@ const Connectivity = (() => {
   /** Parameters that the masks keep. */
   const nonzeros = (net) => total(net.masks) + total(net.biasMasks);
 
+  /** The biases among them. */
+  const biases = (net) => total(net.biasMasks);
+
   /** Those left when every disconnected one is removed. */
   function effectiveNonzeros(net) {
     const { weights, biases } = connected(net);
@@ -62,5 +65,5 @@ const Connectivity = (() => {
     }));
   }
 
-  return { biasesKept, connected, effectiveNonzeros, neurons, nonzeros };
+  return { biases, biasesKept, connected, effectiveNonzeros, neurons, nonzeros };
 })();

@@ -10,6 +10,13 @@ const NetworkParts = (() => {
     return { element: Page.element("div", {}, span("name", name), value, note), note, value };
   }
 
+  /** "14 weights, 8 biases" */
+  function split({ net, nonzeros }) {
+    const biases = Connectivity.biases(net);
+    return [[nonzeros - biases, "weight", "weights"], [biases, "bias", "biases"]]
+      .map(([count, one, several]) => `${Page.whole(count)} ${count === 1 ? one : several}`).join(", ");
+  }
+
   /** The score: accuracy and counts, with what they were before anything was changed. */
   function scores(task, hasPoints) {
     const [accuracy, nonzeros, effective] = ["accuracy", "nonzeros", "effective nonzeros"].map(figure);
@@ -23,7 +30,7 @@ const NetworkParts = (() => {
         accuracy.note.textContent = `${Page.whole(now.correct)} of ${Page.whole(now.count)} points${all}${share === was || now.rough ? "" : `, was ${Page.percent(was)}`}`;
       }
       nonzeros.value.textContent = Page.whole(now.nonzeros);
-      nonzeros.note.textContent = now.nonzeros === first.nonzeros ? "weights and biases" : `was ${Page.whole(first.nonzeros)}`;
+      nonzeros.note.textContent = `${split(now)}${now.nonzeros === first.nonzeros ? "" : `; was ${Page.whole(first.nonzeros)}`}`;
       effective.value.textContent = Page.whole(now.effective);
       effective.note.textContent = now.effective === first.effective ? "connected ones" : `was ${Page.whole(first.effective)}`;
     }
@@ -46,18 +53,34 @@ const NetworkParts = (() => {
     return { element, switches: () => switches.input.checked };
   }
 
+  const entry = (sample, ...texts) => Page.element("li", {}, span(`sample ${sample}`), Page.element("span", {}, ...texts));
+
+  /** What the colours of classes mean: of regions over the plane, else of bars; and of points. */
+  function classKey({ outputs, plane, points }) {
+    if (!plane && !points) return [];
+    const list = (name, ...before) => Page.element("li", { class: "classes" }, ...before, d3.range(Math.max(2, outputs))
+      .flatMap((label) => [span(`sample ${name} of-${outputs > 2 ? `class-${label % 8}` : ["orange", "blue"][label]}`), span("", `class ${label}`)]));
+    if (!plane) return [list("solid")];
+    const ramp = (before, ...behind) => Page.element("li", {}, span("", before), span("sample plane"), ...behind.map((text) => span("", text)));
+    return [
+      ...(outputs > 2 ? [list("tint", span("", "region of"))] : [ramp("output: class 0", "class 1; fainter is less sure")]),
+      entry("boundary", "boundary between classes"),
+      points ? list("dot", span("", "point of")) : null,
+      points ? entry("wrong", "point that is classified wrong") : null,
+      ramp(`${outputs > 1 ? "an input or output" : "an input"} below 0`, "above 0"),
+    ];
+  }
+
   /** What edges, squares and pictures mean. */
   function key({ norm, outputs, plane, points }) {
-    const entry = (sample, ...texts) => Page.element("li", {}, span(`sample ${sample}`), Page.element("span", {}, ...texts));
-    return Page.element("ul", { class: "key" },
+    return Page.element("ul", { class: "key" }, classKey({ outputs, plane, points }),
       Page.element("li", {}, span("", `weight −${number(norm)}`), span("sample wedge"), span("", `+${number(norm)}`)),
       entry("square", "bias, same colours"),
       plane ? Page.element("li", {}, span("", "activation 0"), span("sample ramp"), span("", "its largest")) : null,
       !plane && points ? entry("two", "share of each class that activates a neuron") : null,
       !plane && points ? entry("two", outputs === 1 ? "output: how its values are spread; right of the line it says class 1" : "at the end: share of each class that is told right") : null,
       plane || points ? entry("crossed", points ? "dead: active at no point" : "dead: active nowhere") : null,
-      entry("dashed", "disconnected"), entry("dotted", "switched off"),
-      plane && points ? entry("wrong", "point that is classified wrong") : null);
+      entry("dashed", "disconnected"), entry("dotted", "switched off"));
   }
 
   function tools(hasPoints) {

@@ -51,6 +51,7 @@ const Run = (() => {
       progress(data),
       Page.facts(data.about),
       data.made_by ? Page.element("pre", { "aria-label": "Command that made it" }, data.made_by) : null,
+      data.damaged.map((text) => Page.element("p", { class: "damaged" }, text)),
       data.missing ? Page.element("p", { class: "quiet" }, data.missing) : null);
   }
 
@@ -85,7 +86,7 @@ const Run = (() => {
     }
     if (data.shares.length) {
       const made = Page.element("section", {}, Page.element("h2", {}, "Share of successes by shape"),
-        Page.element("p", { class: "quiet" }, "Shapes around the first success, with exact 95% intervals; open marks: no success."));
+        Page.element("p", { class: "quiet" }, "The first shapes with a success and the nearest misses, with exact 95% intervals; open marks: no success."));
       charts.push(RunSuccess.shapes(made, data));
       found.push(made);
     }
