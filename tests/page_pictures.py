@@ -11,7 +11,7 @@ from pathlib import Path
 
 from browser import browser_of, opened
 
-SIZE = (1280, 860)
+SIZE = (1280, 1040)
 
 
 def main(folder: Path) -> None:

@@ -235,6 +235,12 @@ def test_d3_makes_no_code_of_texts_and_asks_nobody() -> None:
     assert not re.search(r"\bfetch\b|https?://(?!www\.w3\.org/)", text)
 
 
+def test_the_licences_of_the_bundle_go_with_every_page() -> None:
+    licences = (D3 / "LICENSE").read_text("utf-8").strip()
+    assert "Permission to use, copy" in licences and "Robert Penner" in licences
+    assert licences in make().decode()
+
+
 def test_every_file_is_of_some_page_and_every_name_is_a_file() -> None:
     named: set[str] = set()
     for path in (ROOT / "combsearch" / "report").rglob("*.py"):
