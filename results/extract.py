@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from combsearch.commands.mask_report import save_row
-from combsearch.commands.mask_runs import saved_plan
 from combsearch.search.level_results import best_run
+from combsearch.search.saved_plan import saved_plan
 from combsearch.store import RunStore
 
 

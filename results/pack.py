@@ -12,8 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from combsearch.commands.mask_runs import KINDS, saved_plan
 from combsearch.commands.mask_search import begin
+from combsearch.search.saved_plan import KINDS, saved_plan
 from combsearch.store import RunStore, Shard, digest, write_json
 
 

@@ -33,7 +33,7 @@ from soaking import in_process
 from combsearch import cli
 from combsearch.commands import provenance
 from combsearch.engines import InlineEngine
-from combsearch.saved_network import load_network
+from combsearch.saved_network import read_network
 from combsearch.search import plan, training
 from combsearch.store import RunStore, digest
 from combsearch.tasks import load_task
@@ -114,7 +114,11 @@ def test_the_saved_network_reaches_the_reported_accuracy_in_plain_torch(capsys: 
     flat = np.concatenate([saved[name].ravel() for name in names])
     task = load_task("clouds.csv")
     assert accuracy_of_mlp(flat, report["shape"], task.x, task.y) == report["accuracy"]
-    load_network(Path(report["run_folder"]) / "best.npz")
+    about = read_network(Path(report["run_folder"]) / "best.npz").about
+    rows = RunStore.attach(report["run_folder"]).read(["shape", "cell", "restart", "accuracy"])
+    key = {"shape": about["shape"], "cell": about["cell"], "restart": about["restart"]}
+    [row] = [row for row in rows.to_pylist() if key.items() <= row.items()]
+    assert row["accuracy"] == about["accuracy"] == report["accuracy"]
 
 
 def test_a_search_without_a_success_says_so(capsys: Capture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -159,8 +160,12 @@ def test_the_command_is_found_where_the_file_lies(tmp_path: Path) -> None:
 
 
 def test_a_run_tells_the_seed_of_a_file_that_does_not(root: Path, tmp_path: Path) -> None:
-    path = root / "results/phase1-0.95/best.npz"
-    assert read_network(path).about == {}  # of an older format: the file itself tells nothing
+    path = tmp_path / "run" / "best.npz"
+    path.parent.mkdir()
+    for name in ("run.json", "summary.json"):
+        shutil.copy(root / "results/phase1-0.95" / name, path.parent)
+    save_network(path, read_network(root / "results/phase1-0.95/best.npz").nets)
+    assert read_network(path).about == {}  # as older ones are: the file itself tells nothing
     assert data_of(shown(path, "cubist_spiral"))["item"]["file"] == {"seed": 0}
     for text in ("[]", "[[[", '{"seed": "3"}', '{"seed": true}'):
         (tmp_path / "summary.json").write_text(text)

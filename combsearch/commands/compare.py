@@ -35,6 +35,7 @@ from combsearch.comparison.runs import (
     read_prune_run,
     read_search_run,
 )
+from combsearch.comparison.saved import FILE
 from combsearch.errors import UsageError
 from combsearch.prune_config import PAPER_TARGETS
 from combsearch.prune_rows import PRUNE_ROWS, saved_net
@@ -210,8 +211,8 @@ def write_comparison(
     }
     for name, text in texts.items():
         durable.write_bytes(folder / name, text.encode())
-    durable.write_json(folder / "comparison.json", report)
-    files = [folder / name for name in (*texts, "comparison.json")]
+    durable.write_json(folder / FILE, report)
+    files = [folder / name for name in (*texts, FILE)]
     for group in found:
         own = group_folder(folder, group, found) / "networks"
         files += save_networks(own, group, report["targets"], task.name)

@@ -8,7 +8,7 @@ from typing import Any
 from combsearch.commands.tables import shape_text
 from combsearch.mask import MaskBatch
 from combsearch.nets import NetBatch
-from combsearch.saved_network import run_facts, save_network
+from combsearch.saved_network import save_network
 from combsearch.search.level_results import (
     RaceLoss,
     best_run,
@@ -18,6 +18,7 @@ from combsearch.search.level_results import (
     successful_masks,
 )
 from combsearch.search.mask_plan import MaskPlan
+from combsearch.search.results import row_facts
 from combsearch.search.tally import Tally
 from combsearch.search_config import Phase2Config
 
@@ -101,14 +102,7 @@ def _best_json(plan: MaskPlan, row: dict[str, Any] | None) -> dict[str, Any] | N
 
 def save_row(path: Path, plan: MaskPlan, row: dict[str, Any]) -> None:
     """Write the network that a row holds, with what is known about it."""
-    about = run_facts(
-        task=plan.task.name,
-        accuracy=row["accuracy"],
-        recipe=plan.recipe.with_cell(row["cell"]),
-        seed=plan.config.seed,
-        restart=row["restart"],
-        init_width=plan.config.width,
-    )
+    about = row_facts(row, plan.task.name, plan.config)
     nets = row_network(row, plan.config.width, row_mask(plan, row["rank"]))
     save_network(path, nets, about=about)
 

@@ -16,11 +16,12 @@ from combsearch.commands.session import Found, Report, Search
 from combsearch.commands.tables import interval_text, shape_table, shape_text
 from combsearch.config import SearchConfig
 from combsearch.progress import Progress
-from combsearch.saved_network import run_facts, save_network
+from combsearch.saved_network import save_network
 from combsearch.search import devices, phase1
 from combsearch.search.course import Course
 from combsearch.search.phase1 import Plan, ShapeResult, Work
 from combsearch.search.plan import SHARD_WORK
+from combsearch.search.results import row_facts
 from combsearch.store import RunStore, Shard, Verification, digest
 
 
@@ -99,11 +100,9 @@ def _report(plan: Plan, rows: pa.Table, folder: Path) -> dict[str, Any]:
     results = phase1.shape_results(rows, config.target)
     best = phase1.winner(results)
     shown = best or phase1.runners_up(results, 1)[0]
-    network = phase1.best_network(rows, shown)
-    if network is not None:
-        about = run_facts(
-            task=plan.task.name, accuracy=shown.accuracy, seed=config.seed, init_width=config.width
-        )
+    network, row = phase1.best_network(rows, shown), phase1.best_row(rows, shown)
+    if network is not None and row is not None:
+        about = row_facts(row, plan.task.name, config)
         save_network(folder / "best.npz", network, about=about)
     return {
         "command": "phase1",

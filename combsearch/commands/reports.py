@@ -10,6 +10,7 @@ from typing import Any
 
 from combsearch import durable
 from combsearch.commands.runs import find_run
+from combsearch.comparison.saved import FILE as COMPARISON
 from combsearch.errors import CorruptDataError, UsageError
 from combsearch.runfile import NAME
 
@@ -109,7 +110,7 @@ def _disconnection(_: Path, report: Report, runs: str, output: Path, suffix: str
 _Draw = Callable[[Path, Report, str, Path, str], list[Path]]
 # Command that wrote it -> its file in a folder, what draws it.
 _DRAWN: dict[str, tuple[str, _Draw]] = {
-    "compare": ("comparison.json", _comparison),
+    "compare": (COMPARISON, _comparison),
     "study disconnection": ("disconnection.json", _disconnection),
     "study dctps allocate": ("allocation.json", _allocation),
     "study dctps bench": ("bench.json", _bench),

@@ -19,6 +19,7 @@ from combsearch.commands.running import seconds_since, state_text, trained_on
 from combsearch.commands.tables import shape_text
 from combsearch.config import SearchConfig
 from combsearch.errors import CombsearchError, CorruptDataError, UsageError
+from combsearch.numerals import count
 from combsearch.progress import duration
 from combsearch.search import phase1
 from combsearch.search.grid import Grid, dense_grid
@@ -182,15 +183,11 @@ def verify_command(text: str, runs: str, as_json: bool) -> dict[str, Any]:
     if as_json:
         say(json.dumps(report))
     else:
-        say(f"{store.root}: {_several(len(found.valid), 'sound shard')} with {found.rows} networks")
+        say(f"{store.root}: {count(len(found.valid), 'sound shard')} with {found.rows} networks")
         for name in found.foreign:
             say(f"not ours, left alone: {name}")
     _refuse_damaged(store, found.quarantined)
     return report
-
-
-def _several(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _verify_descend(store: RunStore, as_json: bool) -> dict[str, Any]:
@@ -212,7 +209,7 @@ def _refuse_damaged(store: RunStore, found: list[tuple[str, str]]) -> None:
     if found:
         damaged = "; ".join(f"{name}: {reason}" for name, reason in found)
         raise CorruptDataError(
-            f"{_several(len(found), 'damaged file')} set aside in {store.root / 'quarantine'}"
+            f"{count(len(found), 'damaged file')} set aside in {store.root / 'quarantine'}"
             f" ({damaged}); repeat the command of the run to compute them again"
         )
 

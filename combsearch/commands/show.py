@@ -11,6 +11,7 @@ from typing import Any
 from combsearch.commands.certify import find_network, stated_task
 from combsearch.commands.output import say
 from combsearch.commands.runs import find_run, run_status
+from combsearch.comparison.saved import FILE as COMPARISON
 from combsearch.durable import check_folder_writable, write_bytes
 from combsearch.errors import UsageError
 from combsearch.report.made_by import run_of
@@ -18,9 +19,6 @@ from combsearch.runfile import near_runs
 from combsearch.saved_network import SUFFIXES, read_network
 from combsearch.store import RunStore
 from combsearch.tasks import load_task
-
-COMPARISON = "comparison.json"
-"""What ``combsearch compare -o`` writes among other files."""
 
 
 def show_command(

@@ -17,6 +17,9 @@ from combsearch.errors import CorruptDataError
 from combsearch.runfile import NAME
 
 Json = dict[str, Any]
+FILE = "comparison.json"
+"""What ``combsearch compare -o`` writes among other files."""
+
 _ABOVE = 3  # folders above a comparison in which its runs are looked for
 
 

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from combsearch.comparison.saved import FILE
 from combsearch.errors import CombsearchError
 from combsearch.runfile import NAME, read_identity
 
 _DEEP = 2  # folders above a file that are looked into: RUN/best.npz, RUN/frontier/22.npz
-_COMPARISON = "comparison.json"  # beside the folder networks/ of what compare wrote
 
 
 def run_of(path: Path) -> Path | None:
     """The folder of the run or the comparison that ``path`` lies in, if it does."""
     for folder in list(path.absolute().parents)[:_DEEP]:
-        if any((folder / name).is_file() for name in (NAME, _COMPARISON)):
+        if any((folder / name).is_file() for name in (NAME, FILE)):
             return folder
     return None
 
@@ -51,7 +51,7 @@ def seed_of(folder: Path) -> int | None:
 
 def _made_with(folder: Path) -> Iterator[dict[str, Any]]:
     notes = sorted((folder / "sessions").glob("*.json"))
-    for path in (folder / "summary.json", *notes, folder / _COMPARISON):
+    for path in (folder / "summary.json", *notes, folder / FILE):
         try:
             found = json.loads(path.read_bytes())["made_with"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):

@@ -19,6 +19,7 @@ from combsearch.search.plan import NUMERICS, Plan, SettingError
 from combsearch.search.results import (
     ShapeResult,
     best_network,
+    best_row,
     first_success,
     runners_up,
     shape_results,
@@ -41,6 +42,7 @@ __all__ = [
     "Work",
     "begin",
     "best_network",
+    "best_row",
     "counted",
     "counted_rows",
     "course_of",

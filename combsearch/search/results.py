@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from combsearch.config import SearchConfig
 from combsearch.frontier import success_interval
 from combsearch.mask import NetShape
 from combsearch.nets import MLP, NetBatch
+from combsearch.saved_network import About, run_facts
+from combsearch.search_config import ExhaustConfig, Phase2Config
 from combsearch.store import RunStore
 
 
@@ -103,15 +107,35 @@ def _order(result: ShapeResult) -> tuple[float, ...]:
     return (1, -result.accuracy, result.nonzeros)
 
 
-def best_network(rows: pa.Table, result: ShapeResult) -> NetBatch | None:
-    """The most accurate network of a shape, as its row holds it; None when all diverged."""
+def best_row(rows: pa.Table, result: ShapeResult) -> dict[str, Any] | None:
+    """The row of the most accurate network of a shape; None when all diverged."""
     own = pc.and_(
         pc.equal(rows["shape"], ",".join(map(str, result.shape))), pc.is_valid(rows["parameters"])
     )
-    saved = rows.filter(own)["parameters"]
-    if not len(saved):
+    found: list[dict[str, Any]] = rows.filter(own).slice(0, 1).to_pylist()
+    return found[0] if found else None
+
+
+def row_facts(
+    row: Mapping[str, Any], task: str, config: SearchConfig | Phase2Config | ExhaustConfig
+) -> About:
+    """What a row of a search tells of its network; ``task`` is the task's name."""
+    return run_facts(
+        task=task,
+        accuracy=row["accuracy"],
+        recipe=config.recipes()[0].with_cell(row["cell"]),
+        seed=config.seed,
+        restart=row["restart"],
+        init_width=config.width,
+    )
+
+
+def best_network(rows: pa.Table, result: ShapeResult) -> NetBatch | None:
+    """The most accurate network of a shape, as its row holds it; None when all diverged."""
+    row = best_row(rows, result)
+    if row is None:
         return None
-    flat = saved[0].values.to_numpy()
+    flat = np.array(row["parameters"], np.float32)
     shape = NetShape(result.shape)
     params, start = {}, 0
     for layer, (out, fan) in enumerate(shape.layers):

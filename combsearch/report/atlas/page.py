@@ -16,8 +16,8 @@ from combsearch.report.network.page import NETWORK_SCRIPTS, NETWORK_STYLES, netw
 from combsearch.report.page import page
 from combsearch.report.points import encoded, task_json
 from combsearch.report.run.shown import run_name
-from combsearch.saved_network import run_facts
 from combsearch.search.level_results import row_network
+from combsearch.search.results import row_facts
 from combsearch.store import RunStore
 
 ATLAS_SCRIPTS = (
@@ -131,13 +131,6 @@ def _item(atlas: Atlas, store: RunStore, row: dict[str, Any]) -> dict[str, Any]:
     """The network of a row, as ``Network.open`` takes it."""
     plan, place = atlas.plan, atlas.place(row["rank"])
     nets = row_network(row, plan.config.width, atlas.masks[place : place + 1])
-    facts = run_facts(
-        task=plan.task.name,
-        accuracy=row["accuracy"],
-        recipe=plan.recipe.with_cell(row["cell"]),
-        seed=plan.config.seed,
-        restart=row["restart"],
-        init_width=plan.config.width,
-    )
+    facts = row_facts(row, plan.task.name, plan.config)
     name = f"{run_name(store)} rank {row['rank']}"
     return network_item(name, nets, 0, facts, command_of(store.root) or "")

@@ -35,10 +35,10 @@ from combsearch.report.run.tables import (
     shape_table,
     share_rows,
 )
-from combsearch.saved_network import run_facts
 from combsearch.search.grid import dense_grid
 from combsearch.search.level_results import row_network
 from combsearch.search.mask_plan import MaskPlan
+from combsearch.search.results import row_facts
 from combsearch.search.saved_plan import saved_plan
 from combsearch.search_config import ExhaustConfig, Phase2Config
 from combsearch.shards import Shard
@@ -170,14 +170,7 @@ def _search(
 
 
 def _item(run: str, config: Any, words: Callable[[Row], MaskBatch], row: Row) -> dict[str, Any]:
-    facts = run_facts(
-        task=config.task,
-        accuracy=row["accuracy"],
-        recipe=config.recipes()[0].with_cell(row["cell"]),
-        seed=config.seed,
-        restart=row["restart"],
-        init_width=config.width,
-    )
+    facts = row_facts(row, config.task, config)
     nets = row_network(dict(row), config.width, words(row))
     return network_item(item_name(run, row), nets, 0, facts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -166,7 +165,7 @@ def points_of(table: pa.Table | None) -> dict[str, Any] | None:
 
 def point_columns(nonzeros: Any, accuracy: Any, details: list[dict[str, Any]]) -> dict[str, Any]:
     """Points of a figure; ``details`` are what is said of each beside nonzeros and accuracy."""
-    exact = base64.b64encode(np.asarray(accuracy, "<f8").tobytes()).decode()
+    exact = encoded(np.asarray(accuracy, "<f8"))
     return {"nonzeros": _whole(nonzeros), "accuracy": exact, "details": details}
 
 
